@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 from babel import Locale
-from babel.numbers import format_decimal
+from babel.localedata import locale_identifiers
+from babel.numbers import format_currency, format_decimal, get_currency_precision
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,6 +134,33 @@ def test_what_a_country_writes_is_read_back(amount, code):
     written = format_decimal(amount, locale=locale, decimal_quantization=False)
 
     assert read_number(written, locale) == amount
+
+
+LOCALES = [code for code in sorted(locale_identifiers()) if not code.startswith("root")]
+DIGITS = st.text("0123456789", min_size=1, max_size=20)
+PLAIN = st.tuples(st.sampled_from(["", "-"]), DIGITS, st.text("0123456789", max_size=2))
+
+
+@given(PLAIN, st.sampled_from(LOCALES), st.sampled_from(["SGD", "JPY", "EUR", "KWD", "CLF"]))
+def test_a_plain_figure_is_written_as_babel_writes_it(figure, code, currency):
+    sign, whole, rest = figure
+    cell = f"{sign}{whole}{'.' * bool(rest)}{rest}"
+    formats = {"1": f"money:{currency}", "2": "number"}
+    wording = CellWording(template(), SOURCES, formats, code)
+    smallest = Decimal(1).scaleb(-get_currency_precision(currency))
+    amount = Decimal(cell).quantize(smallest, ROUND_HALF_UP)
+
+    assert fill(SOURCES, {"name": cell, "amount": cell}, wording.converts(SINGAPORE)) == (
+        format_currency(amount, currency, locale=code),
+        format_decimal(Decimal(cell), locale=code, decimal_quantization=False),
+    )
+
+
+@pytest.mark.parametrize("cell", ["1" * 25, "1" * 21 + ".2345"])
+@pytest.mark.parametrize("format", ["number", "money:SGD"])
+def test_more_digits_than_anybody_counts_are_no_number(cell, format):
+    with pytest.raises(ValueError, match="more than 24 digits"):
+        worded(cell, format)
 
 
 @given(st.decimals(min_value=0, max_value=10**9, places=4))

@@ -27,13 +27,13 @@ from wacoex_cli.errors import RefusedError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.phone_numbers import one_spelling
 from wacoex_cli.foundation.state import State, open_state
+from wacoex_cli.ledger.message_key import message_key
 from wacoex_cli.ledger.model import (
     Claim,
     RepeatPolicy,
     RowState,
     Settled,
     Status,
-    message_key,
 )
 from wacoex_cli.ledger.repeats import MessageComparison
 from wacoex_cli.ledger.rows import PlannedRow, Rows

@@ -333,7 +333,7 @@ def item(**changes: Any) -> dict[str, Any]:
 
 
 def read(**changes: Any) -> Candidate | None:
-    return candidate(item(**changes), 4242, "spring_offer", "en_US")
+    return candidate(item(**changes), 4242, "spring_offer", ["en_US"])
 
 
 def test_an_item_of_the_list_that_is_told_whole_is_sure():

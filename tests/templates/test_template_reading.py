@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.errors import UsageError
+from wacoex_cli.templates.components import respondio_body
 from wacoex_cli.templates.model import Template, ValueKind, placeholders
 from wacoex_cli.templates.reading import find_template, in_metas_words
-from wacoex_cli.templates.respondio_components import respondio_body
 
 
 class Templates:

@@ -49,6 +49,10 @@ _DAY = re.compile(
 )
 _GROUP_SPACES = re.compile(r"(?<=[0-9])[ '\u2019\u00a0\u2009\u202f](?=[0-9]{3}(?![0-9]))")
 _FIGURE = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)*")
+# What most lists hold: a point can only be the decimal one unless three digits follow it.
+_PLAIN_FIGURE = re.compile(r"(?P<minus>-?)0*(?P<whole>[0-9]{1,20})(?:\.(?P<rest>[0-9]{1,2}))?")
+# With more, and the decimals of a currency, `decimal` would round, or fail.
+_MOST_DIGITS = 24
 
 
 class Format(NamedTuple):
@@ -126,7 +130,7 @@ class CellWording:
     """What becomes of the cells of a plan, and what the plan says about it.
 
     `formats` are by the keys of placeholders, as they were typed. Dates and numbers are written as
-    in the template's language in the recipient's country, or as in `locale` if that is given. In
+    in the message's language in the recipient's country, or as in `locale` if that is given. In
     that locale a date such as 3/4/2026 is read too; without it nobody knows which is the month.
 
     Raises:
@@ -158,27 +162,39 @@ class CellWording:
             _demand_text(place, self._formats)
         steps = {step.name for found in self._formats.values() for step in found}
         self._given = _locale(locale, "--locale") if locale else None
-        self._base = self._given
         self._by_person = bool(steps & _OF_LOCALE) and not self._given
-        if self._by_person:
-            self._base = _locale(template.language, "--lang")
-        self._language = _language(locale or template.language)
-        self._in_region: dict[str | None, Mapping[str, Convert]] = {}
+        self._fallback = template.language
+        codes = [version.language for version in template.versions]
+        self._base = {
+            code: _locale(code, "--lang") if self._by_person else self._given for code in codes
+        }
+        self._language = {code: _language(locale or code) for code in codes}
+        self._in_region: dict[tuple[str, str | None], Mapping[str, Convert]] = {}
         self._regions: dict[str, str | None] = {}
 
-    def converts(self, phone: str | None) -> Mapping[str, Convert]:
-        """How the cells of a person with this number (E.164) are checked and written."""
+    def converts(self, phone: str | None, language: str | None = None) -> Mapping[str, Convert]:
+        """How the cells of a person with this number (E.164) are checked and written.
+
+        `language` is that of their message; None for the template's own.
+        """
         if not self._formats:
             return self._checks
         region = self._region(phone) if self._by_person and phone else None
-        found = self._in_region.get(region)
+        place = (language or self._fallback, region)
+        found = self._in_region.get(place)
         if found is None:
-            found = self._in_region[region] = self._converts_in(region)
+            found = self._in_region[place] = self._converts_in(*place)
         return found
 
-    def note_defaults(self, row: int, values: Mapping[str, str]) -> None:
-        """Remember which defaults a row gets."""
-        for source in self._with_default:
+    def note_defaults(
+        self, row: int, sources: Iterable[ParameterSource], values: Mapping[str, str]
+    ) -> None:
+        """Remember which defaults a row gets; `sources` are those of its language."""
+        if not self._with_default:
+            return
+        for source in sources:
+            if source.default is None:
+                continue
             if is_nothing(values.get(source.column or "", "")):
                 self._defaulted[source.key].append(row)
 
@@ -214,21 +230,24 @@ class CellWording:
         found = [*self._examples[key][True].items(), *self._examples[key][False].items()]
         return [{"cell": cell, "text": text} for cell, text in found[:_EXAMPLES]]
 
-    def _converts_in(self, region: str | None) -> Mapping[str, Convert]:
-        locale = _in_region(self._base, region) if self._base else None
+    def _converts_in(self, language: str, region: str | None) -> Mapping[str, Convert]:
+        base, word = self._base[language], self._language[language]
+        locale = _in_region(base, region) if base else None
         made = {
-            key: functools.lru_cache(_KEPT_VALUES)(self._convert(key, steps, locale))
+            key: functools.lru_cache(_KEPT_VALUES)(self._convert(key, steps, word, locale))
             for key, steps in self._formats.items()
         }
         return {**self._checks, **made}
 
-    def _convert(self, key: str, steps: Sequence[Format], locale: Locale | None) -> Convert:
+    def _convert(
+        self, key: str, steps: Sequence[Format], language: str, locale: Locale | None
+    ) -> Convert:
         check, examples = self._checks.get(key), self._examples[key]
 
         def convert(cell: str) -> str:
             text = cell
             for step in steps:
-                text = _formatted(text, step, self._language, locale, self._given)
+                text = _formatted(text, step, language, locale, self._given)
             if check:
                 text = check(text)
             kept = examples[text != cell]
@@ -327,10 +346,7 @@ def _formatted(
 
             return format_date(read_day(text, given), step.detail, locale=locale)
         case "number":
-            from babel.numbers import format_decimal
-
-            number = read_number(text, given)
-            return str(format_decimal(number, locale=locale, decimal_quantization=False))
+            return _number(text, locale, given)
     return _money(text, step.detail, locale, given)
 
 
@@ -423,6 +439,8 @@ def read_number(text: str, locale: Locale | None = None) -> Decimal:
         decimal = marks[0]
         if len(rest) == 3 and len(whole) <= 3 and not whole.startswith("0"):
             decimal = _decimal_mark(text, locale)
+    if sum(map(str.isdigit, plain)) > _MOST_DIGITS:
+        raise ValueError(f"`{text}` has more than {_MOST_DIGITS} digits")
     whole, _, rest = plain.partition(decimal) if decimal else (plain, "", "")
     groups = re.split("[.,]", whole)
     is_grouped = all(len(group) == 3 for group in groups[1:]) and len(groups[0].lstrip("+-")) <= 3
@@ -445,15 +463,57 @@ def _decimal_mark(text: str, locale: Locale | None) -> str:
     return str(get_decimal_symbol(locale))
 
 
-def _money(text: str, currency: str, locale: Locale | None, given: Locale | None) -> str:
-    from babel.numbers import format_currency
+def _number(text: str, locale: Locale | None, given: Locale | None) -> str:
+    if found := _PLAIN_FIGURE.fullmatch(text):
+        minus, whole, rest = found.group("minus", "whole", "rest")
+        return _in_shape(locale, None, minus, whole, (rest or "").rstrip("0"))
+    return _written(read_number(text, given), None, locale)
 
+
+def _money(text: str, currency: str, locale: Locale | None, given: Locale | None) -> str:
+    places = _decimals(currency)
+    if found := _PLAIN_FIGURE.fullmatch(text):
+        minus, whole, rest = found.group("minus", "whole", "rest")
+        if rest is None or len(rest) <= places:
+            return _in_shape(locale, currency, minus, whole, (rest or "").ljust(places, "0"))
     plain = text
     for sign in _signs_of(currency, locale):
         plain = plain.removeprefix(sign).removesuffix(sign).strip()
     amount = read_number(plain, given)
-    smallest = Decimal(1).scaleb(-_decimals(currency))
-    return format_currency(amount.quantize(smallest, ROUND_HALF_UP), currency, locale=locale)
+    smallest = Decimal(1).scaleb(-places)
+    return _written(amount.quantize(smallest, ROUND_HALF_UP), currency, locale)
+
+
+def _written(number: Decimal, currency: str | None, locale: Locale | None) -> str:
+    """A number, or an amount of a currency, as Babel writes it."""
+    from babel.numbers import format_currency, format_decimal
+
+    if currency is not None:
+        return format_currency(number, currency, locale=locale)
+    return str(format_decimal(number, locale=locale, decimal_quantization=False))
+
+
+def _in_shape(
+    locale: Locale | None, currency: str | None, minus: str, whole: str, rest: str
+) -> str:
+    """The same as `_written`, from digits: Babel takes far longer for each number."""
+    shape = _shape(locale, currency, minus, len(whole), len(rest))
+    if shape is None:
+        return _written(Decimal(f"{minus}{whole}.{rest or 0}"), currency, locale)
+    return shape % (*whole, *rest)
+
+
+@functools.lru_cache(1_024)
+def _shape(
+    locale: Locale | None, currency: str | None, minus: str, whole: int, rest: int
+) -> str | None:
+    """How Babel writes all numbers with so many digits, with `%s` for each of them.
+
+    None where it does not write each digit in its place.
+    """
+    nines = _written(Decimal(f"{minus}{'9' * whole}.{'9' * rest or 0}"), currency, locale)
+    shape = nines.replace("%", "%%").replace("9", "%s")
+    return shape if nines.count("9") == whole + rest else None
 
 
 @functools.lru_cache(64)

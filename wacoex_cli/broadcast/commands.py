@@ -61,6 +61,14 @@ class PlanOptions(NamedTuple):
     language: Annotated[str | None, _option("--lang", "CODE", "Its language, such as en_US.")] = (
         None
     )
+    language_column: Annotated[
+        str | None,
+        _option(
+            "--lang-column",
+            "COLUMN",
+            "The column with the language of each person; `--lang` is for all others.",
+        ),
+    ] = None
     param: Annotated[
         list[str] | None,
         _option(

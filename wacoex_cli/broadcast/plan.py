@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from wacoex_cli.audience.languages import Languages
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.audience.people import people_in
 from wacoex_cli.audience.recipients_file import first_name
@@ -37,6 +38,7 @@ from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import Clock
 from wacoex_cli.foundation.phone_numbers import assigned, check_country
 from wacoex_cli.inactivity.checks import standing_check, zone_of
+from wacoex_cli.ledger.message_key import message_key
 from wacoex_cli.ledger.model import (
     Broadcast,
     Planned,
@@ -44,7 +46,6 @@ from wacoex_cli.ledger.model import (
     Status,
     Trial,
     lock_purpose,
-    message_key,
 )
 from wacoex_cli.ledger.projection import bring_up_to_date
 from wacoex_cli.ledger.repeats import MessageComparison
@@ -57,6 +58,7 @@ from wacoex_cli.pressure.model import LIMITS, NO_PRESSURE, Pressure, kept_text, 
 from wacoex_cli.templates import rule
 from wacoex_cli.templates.conversions import conversions, settle
 from wacoex_cli.templates.preview import preview
+from wacoex_cli.templates.reading import in_language
 from wacoex_cli.templates.values import ParameterSource, fill, given_by
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.render import Result
@@ -133,15 +135,13 @@ def _cleared(checked: _CheckedRow) -> _CheckedRow:
 
 def _checked_rows(
     people: Iterator[tuple[SourceRow, NamedPerson]],
-    template: Template,
-    sources: tuple[ParameterSource, ...],
+    languages: Languages,
     order: PlanOrder,
     provider: Provider,
     wording: CellWording,
 ) -> Iterator[_CheckedRow]:
     needs_contact = provider is Provider.RESPONDIO
-    limits = rule.text_limits(template, sources)
-    why_not_by_id = rule.why_not_to_user_ids(template, provider)
+    why_not_by_id = rule.why_not_to_user_ids(languages.template, provider)
     for number, (source_row, named) in enumerate(people, start=1):
         possible = named.phone
         phone = possible and (assigned(possible) or (possible if order.accept_possible else None))
@@ -149,9 +149,11 @@ def _checked_rows(
             possible = phone = f"{USER_ID_PREFIX}{named.user_id}"
         state, reason, detail = RowState.PENDING, named.reason, named.detail
         values, unusable = None, None
+        language = languages.of(source_row.values)
+        sources, limits = languages.filling(language)
         if possible:
             try:
-                values = fill(sources, source_row.values, wording.converts(possible))
+                values = fill(sources, source_row.values, wording.converts(possible, language))
             except ValueError as error:
                 unusable = str(error)
         if values and order.truncate and rule.beyond_limit(limits, values):
@@ -172,7 +174,8 @@ def _checked_rows(
         if reason is not None:
             state = RowState.SKIPPED
         else:
-            wording.note_defaults(number, source_row.values)
+            wording.note_defaults(number, sources, source_row.values)
+            languages.note(number, source_row.values)
         shown = phone or possible
         row = PlannedRow(
             number,
@@ -204,7 +207,8 @@ def _tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
 class PlanOrder:
     """What is to be planned, from the command line to the draft. `source` None: standard input.
 
-    `param`, `text` and `media` are as they were typed, `parameters` what they mean; `values` is
+    `language_column` names the language of each row, `language` that of all others. `param`, `text`
+    and `media` are as they were typed, `parameters` what they mean; `values` is
     the file of others. Times without a zone are in `zone`. `default`, `format` and `locale` are for
     `CellWording`; with `truncate` what is too long for Meta is cut, not skipped. `rate` is
     in messages per second. `first_rows` of the rows to be sent are given back, to be looked at,
@@ -220,6 +224,7 @@ class PlanOrder:
     source: Path | None = None
     template: str | None = None
     language: str | None = None
+    language_column: str | None = None
     param: Sequence[str] | None = None
     text: Sequence[str] | None = None
     media: Sequence[str] | None = None
@@ -309,18 +314,22 @@ async def plan(
         )
     respondio = provider.respondio or (means or Means()).respondio
     with await gather(state, channel, order.audience, respondio, stdin=stdin) as recipients:
-        template = await provider.find_template(order.template or "", order.language or "")
-        rule.check_sendable(template, provider.kind)
-        given = [*order.parameters, *_in_file(order.values, template)]
+        versions = await provider.find_versions(order.template or "")
+        fallback = in_language(versions, order.language or "")
+        languages = Languages(
+            fallback, versions, order.language_column, recipients.columns, provider.kind
+        )
+        given = [*order.parameters, *_in_file(order.values, languages.template)]
+        resolved = languages.resolve(given, recipients.columns)
+        template = languages.template
         converts = conversions(template, provider.kind, order.zone, clock.now())
-        resolved = rule.resolve_sources(template, given, recipients.columns)
         defaults = _pairs("--default", "PLACEHOLDER=VALUE", order.default)
         media = _media_reader(state, provider, channel, order, clock)
         sources, of_media = await media.settle(template, with_defaults(resolved, defaults))
         sources = settle(sources, converts := {**converts, **of_media})
         formats = _pairs("--format", "PLACEHOLDER=FORMAT", order.format)
         wording = CellWording(template, sources, formats, order.locale, converts)
-        rule.check_carried(template, sources, provider.kind)
+        sources = languages.settle(sources)
         findings, tier = await check_channel(provider, channel, clock.now(), check_standing)
         presence = locks.Presence(state.path)
         try:
@@ -347,8 +356,14 @@ async def plan(
             key = message_key(draft.template, draft.parameter_sources)
             account = account_of_channel(state, channel.channel_id)
             people = people_in(recipients, order.country, Persons(state), account)
-            checked = _checked_rows(people, template, sources, order, provider.kind, wording)
+            checked = _checked_rows(people, languages, order, provider.kind, wording)
             unknown_ranges = _read_rows(state, rows, checked, channel, key)
+            template = languages.used()
+            with state.transaction():
+                Broadcasts(state).freeze_template(
+                    broadcast_id, json.dumps(template.to_json(), ensure_ascii=False)
+                )
+            draft = Broadcasts(state).get(broadcast_id)
             rules = leave_out(state, rows, recipients.excluded, order.country, clock.now())
             PeopleGuard(state, draft, order.pressure, clock).leave_out()
             new_contacts = 0
@@ -366,6 +381,7 @@ async def plan(
                 raise _nobody(order.audience, skipped, rows.first(RowState.SKIPPED, 1))
             shown = _rows_to_show(rows, order)
             rules = (*filter(None, [recipients.condition]), *rules)
+            count = partial(count_open_among, state, broadcast_id)
             with state.transaction():
                 rows.count_again()
                 meant = json.dumps(order.audience.to_json(rules), ensure_ascii=False)
@@ -393,7 +409,7 @@ async def plan(
                 notes=recipients.notes,
                 unknown_ranges=unknown_ranges,
                 new_contacts=new_contacts,
-                wording=wording.to_json(partial(count_open_among, state, broadcast_id)),
+                wording={**wording.to_json(count), **languages.to_json(count)},
                 rules=rules,
             )
         finally:

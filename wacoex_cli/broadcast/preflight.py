@@ -43,6 +43,7 @@ from wacoex_cli.templates.changes import (
 )
 from wacoex_cli.templates.conversions import offer_ends
 from wacoex_cli.templates.model import Template
+from wacoex_cli.templates.reading import in_language
 from wacoex_cli.templates.values import ParameterSource
 from wacoex_cli.terminal.render import Result
 
@@ -191,7 +192,9 @@ async def read_template(provider: SendingProvider, broadcast: Broadcast) -> Temp
     """
     planned = Template.from_json(json.loads(broadcast.template))
     try:
-        return await provider.find_template(planned.name, planned.language)
+        there = await provider.find_versions(planned.name)
+        first, *others = (in_language(there, each.language) for each in planned.versions)
+        return first.with_translations(others)
     except UsageError as error:
         if error.code != "unknown_template":
             raise

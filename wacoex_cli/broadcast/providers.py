@@ -74,11 +74,10 @@ from wacoex_cli.platforms.respondio import (
     each_page,
     identity,
 )
-from wacoex_cli.templates.components import direct, message_body
+from wacoex_cli.templates.components import direct, message_body, respondio_body
 from wacoex_cli.templates.conversions import offer_in
 from wacoex_cli.templates.model import OFFER_ENDS, Template
-from wacoex_cli.templates.reading import RespondIOTemplates, find_template
-from wacoex_cli.templates.respondio_components import respondio_body
+from wacoex_cli.templates.reading import RespondIOTemplates, find_versions
 from wacoex_cli.templates.values import ParameterSource, values_of
 
 if TYPE_CHECKING:
@@ -142,8 +141,8 @@ class SendingProvider(ABC):
         return None
 
     @abstractmethod
-    async def find_template(self, name: str, language: str) -> Template:
-        """The template; raises like `templates.reading.find_template`."""
+    async def find_versions(self, name: str) -> list[Template]:
+        """The template in each of its languages; raises like `templates.reading.find_versions`."""
 
     @abstractmethod
     async def phone_facts(self, fields: Sequence[str], now: datetime) -> Sequence[Fact]:
@@ -214,9 +213,9 @@ class MetaProvider(SendingProvider):
         self.meta = self._meta = meta
         self._channel = channel
 
-    async def find_template(self, name: str, language: str) -> Template:
-        """The template as Meta has it; raises like `templates.reading.find_template`."""
-        return await find_template(self._meta, self._channel.demand_waba_id(), name, language)
+    async def find_versions(self, name: str) -> list[Template]:
+        """The template as Meta has it; raises like `templates.reading.find_versions`."""
+        return await find_versions(self._meta, self._channel.demand_waba_id(), name)
 
     async def phone_facts(self, fields: Sequence[str], now: datetime) -> Sequence[Fact]:
         """Fields of the phone number. Raises as `Meta` does when one of them is refused."""
@@ -284,15 +283,15 @@ class RespondIOProvider(SendingProvider):
         """What `X-RateLimit-Limit` of the newest answer said (respond.io: rate limits)."""
         return self._api.told_limit(SENDING)
 
-    async def find_template(self, name: str, language: str) -> Template:
-        """The template as respond.io has it; raises like `templates.reading.find_template`.
+    async def find_versions(self, name: str) -> list[Template]:
+        """The template as respond.io has it; raises like `templates.reading.find_versions`.
 
         Raises RefusedError when the workspace has no such channel either.
         """
         number = self._channel.demand_respondio_channel_id()
         listing = RespondIOTemplates(self._api)
         try:
-            return await find_template(listing, str(number), name, language)
+            return await find_versions(listing, str(number), name)
         except RefusedError as error:
             if error.code != NOT_FOUND:
                 raise

@@ -56,6 +56,7 @@ from wacoex_cli.platforms.respondio import (
     each_page,
     identity,
 )
+from wacoex_cli.templates.model import Template
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.progress import open_progress
@@ -282,7 +283,7 @@ def listed(entry: Mapping[str, Any]) -> Listed | None:
 
 
 def candidate(
-    item: Mapping[str, Any], respondio_channel_id: int, template: str, language: str
+    item: Mapping[str, Any], respondio_channel_id: int, template: str, languages: Collection[str]
 ) -> Candidate | None:
     """An item of a contact's message list; None when it cannot be a broadcast's message."""
     message = _mapping(item.get("message"))
@@ -297,7 +298,7 @@ def candidate(
     is_excluded = (
         item.get("traffic") == "incoming"
         or source in _OTHER_SENDERS
-        or used.get("languageCode") not in (None, language)
+        or used.get("languageCode") not in (None, *languages)
         or any(given is not None and given != wanted for given, wanted in pairs)
     )
     if is_excluded:
@@ -391,12 +392,13 @@ async def ask_respondio(
     Never raises for what respond.io or the network does: what was found before it stays.
     """
     channel_id = channel.demand_respondio_channel_id()
-    template = json.loads(broadcast.template)
+    template = Template.from_json(json.loads(broadcast.template))
+    languages = {version.language for version in template.versions}
 
     async def judge(doubt: Doubt) -> Judgement:
         try:
             candidates, reaches_back = await _read(
-                respondio, doubt, channel_id, template["name"], template["language"]
+                respondio, doubt, channel_id, template.name, languages
             )
         except (RefusedError, TemporaryError) as error:
             why = _ONE_CONTACT_ONLY.get(error.code or "")
@@ -427,7 +429,7 @@ async def ask_respondio(
 
 
 async def _read(
-    respondio: RespondIO, doubt: Doubt, channel_id: int, template: str, language: str
+    respondio: RespondIO, doubt: Doubt, channel_id: int, template: str, languages: Collection[str]
 ) -> tuple[list[Candidate], bool]:
     """Messages that may be the row's, and whether the list was read back to before its time."""
     earliest = earliest_of(doubt)
@@ -437,7 +439,7 @@ async def _read(
     async with contextlib.aclosing(each_page(ask)) as pages:
         async for page in pages:
             read += 1
-            listed = (candidate(item, channel_id, template, language) for item in page.items)
+            listed = (candidate(item, channel_id, template, languages) for item in page.items)
             candidates += filter(None, listed)
             # A message's id is the time at which it was written (respond.io: messages).
             ids = (identity(item.get("messageId")) for item in page.items)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.audience.delimited import safe_cell
+from wacoex_cli.audience.languages import languages_text
 from wacoex_cli.audience.model import audience_text
 from wacoex_cli.audience.recipients_file import list_text
 from wacoex_cli.audience.wording import wording_text
@@ -43,6 +44,7 @@ from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import ErrorCode, classify, classify_open
 from wacoex_cli.pressure.guard import outlook_text
+from wacoex_cli.templates.model import LANGUAGE
 from wacoex_cli.templates.values import origin_of
 from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.render import Result, Table, write
@@ -534,7 +536,7 @@ def plan_data(planned: Planned) -> dict[str, Any]:
         "unknown_ranges": [
             {"line": line, "phone": phone} for line, phone in planned.unknown_ranges
         ],
-        "parameters": [source.to_json() for source in planned.sources],
+        "parameters": [source.to_json() for source in planned.sources if source.key != LANGUAGE],
         **planned.wording,
         "estimate": dict(planned.estimate),
         "new_contacts": planned.new_contacts,
@@ -564,6 +566,7 @@ def plan_text(
     yield from list_text(data)
     for source in data["parameters"]:
         yield f"  placeholder {source['key']}: {origin_of(source)}"
+    yield from languages_text(data)
     yield from wording_text(data)
     for reason, n in data["skipped"].items():
         yield f"  skipped: {n} {reason}"

@@ -417,7 +417,8 @@ def _waiting(state: State, channel: Channel) -> list[Template]:
         for broadcast in Broadcasts(state).of_channel(channel.channel_id, None)
         if broadcast.provider is Provider.META and broadcast.status in _TO_BE_SENT
     )
-    return [Template.from_json(json.loads(text)) for text in texts][:_MOST_TEMPLATES]
+    planned = (Template.from_json(json.loads(text)) for text in texts)
+    return [version for each in planned for version in each.versions][:_MOST_TEMPLATES]
 
 
 async def _templates(

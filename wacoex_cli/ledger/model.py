@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -16,11 +15,10 @@ from wacoex_cli.audience.model import AudienceRule, ListNotes
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.foundation.phone_numbers import one_spelling
-from wacoex_cli.templates.values import ParameterSource, all_in_order, values_of
+from wacoex_cli.templates.values import ParameterSource, values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from wacoex_cli.errors import WacoexError
     from wacoex_cli.findings.model import Finding
@@ -236,9 +234,10 @@ class Broadcast(NamedTuple):
 
     @property
     def template_name(self) -> str:
-        """Name and language of the frozen template."""
+        """Name and languages of the frozen template."""
         template = json.loads(self.template)
-        return f"{template['name']} ({template['language']})"
+        versions = (template, *template.get("translations", ()))
+        return f"{template['name']} ({', '.join(each['language'] for each in versions)})"
 
     @property
     def family(self) -> int:
@@ -263,31 +262,6 @@ class Broadcast(NamedTuple):
         names = {json.loads(each.template)["name"] for each in (self, other)}
         is_test = self.test_of is not None or other.test_of is not None
         return len(names) == 1 and self.family != other.family and not is_test
-
-
-def message_key(template: str, parameter_sources: str) -> Callable[[str, str], int]:
-    """What gives the key of one person's message, from their number (E.164) and their values.
-
-    `template` and `parameter_sources` are the frozen ones of the broadcast, the values of a row
-    are as they are stored (JSON). Two rows with one key are the same message to the same person:
-    the same template, whatever its language, with the same values in the same places, wherever
-    these are kept.
-    """
-    sources = list(map(ParameterSource.from_json, json.loads(parameter_sources)))
-    keys = [source.key for source in sources]
-    base = json.dumps([json.loads(template)["name"], *keys], ensure_ascii=False)
-    begun = hashlib.blake2b(f"{base}\n".encode(), digest_size=8)
-    has_fixed = any(source.value is not None for source in sources)
-
-    def key(phone: str, parameters: str) -> int:
-        digest = begun.copy()
-        if has_fixed:
-            whole = all_in_order(sources, json.loads(parameters))
-            parameters = json.dumps(whole, ensure_ascii=False)
-        digest.update(f"{one_spelling(phone)}\n{parameters}".encode())
-        return int.from_bytes(digest.digest(), "big", signed=True)
-
-    return key
 
 
 class SameMessage(NamedTuple):

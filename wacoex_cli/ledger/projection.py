@@ -11,6 +11,7 @@ from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import account_event
 from wacoex_cli.channels.model import Channel, concerns
 from wacoex_cli.contacts.stops import OPTOUTS, PERSONS, note_refusal
+from wacoex_cli.contacts.store import is_marketing
 from wacoex_cli.events.consumers import Interest
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.foundation.clock import from_text
@@ -78,7 +79,10 @@ def why_stop(event: Event, template: Template) -> str | None:
 def reason_of(event: Event, template: Template) -> str | None:
     """What an event says against sending that template; None when it says nothing against it."""
     judge = _REASONS.get(event.kind)
-    return judge(event, template) if judge else None
+    if judge is None:
+        return None
+    reasons = (judge(event, version) for version in template.versions)
+    return next(filter(None, reasons), None)
 
 
 def _account(event: Event, template: Template) -> str | None:
@@ -234,8 +238,25 @@ def _follow(state: State, broadcast: Broadcast, event: Event) -> None:
     """From now on the new category of the template decides who may be written to."""
     template, category = Template.from_json(json.loads(broadcast.template)), event.data.get("new")
     is_news = event.at > broadcast.category_known_at and _concerns(state, broadcast, event)
-    if category and is_news and _is_about(event, template):
+    if category and is_news and _is_news_of(event, template):
         note_category(state, broadcast, category, event.at, Source.META)
+
+
+def _is_news_of(event: Event, template: Template) -> bool:
+    """Whether an event is about the template in one of its languages.
+
+    One language alone loosens nothing: the category of a broadcast is the strictest of them.
+    """
+    if _language_of(event, template) is None:
+        return False
+    is_category = event.kind is Kind.TEMPLATE_CATEGORY
+    is_looser = is_category and not is_marketing(event.data.get("new") or "")
+    return not (template.translations and is_looser)
+
+
+def _language_of(event: Event, template: Template) -> str | None:
+    """The language of the template that an event is about."""
+    return next((each.language for each in template.versions if _is_about(event, each)), None)
 
 
 def note_category(state: State, broadcast: Broadcast, category: str, at: str, who: str) -> None:
@@ -272,6 +293,7 @@ def template_news(state: State, broadcast: Broadcast) -> TemplateNews:
     """The newest events about the template since the plan, or since its category was read."""
     template = Template.from_json(json.loads(broadcast.template))
     newest: dict[Kind, Event] = {}
+    by_language: dict[tuple[Kind, str | None], Event] = {}
     kinds = (Kind.TEMPLATE_CATEGORY, Kind.TEMPLATE_STATUS, Kind.TEMPLATE_TEXT)
     since = from_text(min(broadcast.planned_at, broadcast.category_known_at))
     for event in EventLog(state).find(kinds=kinds, since=since, newest_first=False):
@@ -279,10 +301,15 @@ def template_news(state: State, broadcast: Broadcast) -> TemplateNews:
         known_at = broadcast.category_known_at if is_category else broadcast.planned_at
         if (
             event.at > known_at
-            and _is_about(event, template)
+            and _is_news_of(event, template)
             and _concerns(state, broadcast, event)
         ):
             newest[event.kind] = event
+            by_language[event.kind, _language_of(event, template)] = event
+    # What forbids one language is not undone by good news of another.
+    newest |= {
+        kind: event for (kind, _), event in by_language.items() if reason_of(event, template)
+    }
     return TemplateNews(*(newest.get(kind) for kind in kinds))
 
 

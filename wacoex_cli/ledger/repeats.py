@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.ledger.figures import active_since
-from wacoex_cli.ledger.model import Broadcast, Claim, Overlap, SameMessage, message_key
+from wacoex_cli.ledger.message_key import message_key
+from wacoex_cli.ledger.model import Broadcast, Claim, Overlap, SameMessage
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 

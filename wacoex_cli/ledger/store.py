@@ -176,9 +176,16 @@ class Broadcasts:
         `at` is when it was read or reported (RFC 3339, UTC).
         """
         template = json.loads(self.get(broadcast_id).template)
-        text = json.dumps({**template, "category": category}, ensure_ascii=False)
+        for version in (template, *template.get("translations", ())):
+            version["category"] = category
+        text = json.dumps(template, ensure_ascii=False)
         sql = "UPDATE broadcasts SET template = ?, category_at = ? WHERE broadcast_id = ?"
         self.state.execute(sql, [text, at, broadcast_id])
+
+    def freeze_template(self, broadcast_id: int, template: str) -> None:
+        """Keep the template (JSON) of a draft as it is known after all rows were read."""
+        sql = "UPDATE broadcasts SET template = ? WHERE broadcast_id = ?"
+        self.state.execute(sql, [template, broadcast_id])
 
     def keep_guards(self, broadcast_id: int, guards: str) -> None:
         """Keep the guards (JSON) of a broadcast for all its runs."""

@@ -37,7 +37,7 @@ class MediaPlaces(NamedTuple):
         """All references of one message, given the values that its row keeps."""
         return [
             *(reference for reference, _ in self.fixed),
-            *(values[place] for place in self.in_rows if place < len(values)),
+            *(values[place] for place in self.in_rows if place < len(values) and values[place]),
         ]
 
 

@@ -115,15 +115,20 @@ def check_still_as_planned(
     `source` is where `current` comes from: the provider it was planned for.
     Source: Meta, template management (statuses; pausing 3 h, 6 h, then disabled).
     """
-    name, found = current.name, []
-    if current.status != "APPROVED":
-        status = current.status
-        said = f"template `{name}` ({current.language}) is {status}: APPROVED -> {status}"
-        fact = Evidence(said, source, observed_at)
-        found.append(Finding("WX504", Severity.CRITICAL, channel, fact, template=name))
-    if changes := text_changes(planned, current):
-        facts = [Evidence(f"{name}, {change}", source, observed_at) for change in changes]
-        found.append(Finding("WX509", Severity.CRITICAL, channel, facts, case="text"))
+    name = current.name
+    unapproved, changed = list[Evidence](), list[Evidence]()
+    for before, now in zip(planned.versions, current.versions, strict=True):
+        title = f"{name} ({now.language})" if planned.translations else name
+        if now.status != "APPROVED":
+            said = f"template `{name}` ({now.language}) is {now.status}: APPROVED -> {now.status}"
+            unapproved.append(Evidence(said, source, observed_at))
+        for change in text_changes(before, now):
+            changed.append(Evidence(f"{title}, {change}", source, observed_at))
+    found = []
+    if unapproved:
+        found.append(Finding("WX504", Severity.CRITICAL, channel, unapproved, template=name))
+    if changed:
+        found.append(Finding("WX509", Severity.CRITICAL, channel, changed, case="text"))
     return found
 
 
@@ -157,7 +162,8 @@ def check_coming(now: str, coming: str, channel: str, said: Evidence) -> list[Fi
 
 def check_gone(planned: Template, why: str, channel: str, observed_at: str, source: str) -> Finding:
     """WX509: there is no such template, or not in this language, any more."""
-    there = f"template `{planned.name}` ({planned.language}) existed when this was planned"
+    languages = ", ".join(version.language for version in planned.versions)
+    there = f"template `{planned.name}` ({languages}) existed when this was planned"
     facts = (Evidence(why, source, observed_at), Evidence(there, "plan", observed_at))
     return Finding("WX509", Severity.CRITICAL, channel, facts, case="gone")
 

@@ -1,4 +1,4 @@
-"""The components of a message: what Meta gets beside the name of a template. Pure.
+"""The components of a message: what Meta and respond.io get beside its template. Pure.
 
 Source: Meta, "Template components" and the pages of each type of template; "Meta: send messages".
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from wacoex_cli.contacts.persons import USER_ID_PREFIX
 from wacoex_cli.errors import UsageError
@@ -37,6 +39,7 @@ Resolve = Callable[[str], Mapping[str, str]]
 
 ID, FILE = "id:", "file:"
 LINKS = ("https://", "http://")
+_RESPONDIO_KEEPS = ("text", "url", "phone_number")
 
 
 def direct(reference: str) -> Mapping[str, str]:
@@ -63,6 +66,7 @@ def message_body(
     `to` is E.164 with its plus, or `user_id:...` (Meta: business-scoped user ids), and `attempt_id`
     comes back in every status event.
     """
+    template = template.for_values(values)
     person = {"to": to}
     if to.startswith(USER_ID_PREFIX):
         person = {"recipient": to.removeprefix(USER_ID_PREFIX)}
@@ -209,3 +213,60 @@ def structure(value: object) -> Any:
 def milliseconds(moment: str) -> int:
     """A kept moment (RFC 3339, UTC) as Meta wants it: Unix time in milliseconds."""
     return int(from_text(moment).timestamp() * 1000)
+
+
+def respondio_body(
+    template: Template, values: Values, channel_id: int, resolve: Resolve = direct
+) -> Node:
+    """The JSON of one template message for respond.io.
+
+    Source: "respond.io: messages"; the types of respond.io's own client libraries. Unlike
+    Meta, respond.io gets the template's own text beside the parameters, all buttons in one
+    component, and parameters by position only, also where the placeholders have names.
+    """
+    template = template.for_values(values)
+    filled = {part["type"]: part["parameters"] for part in components(template, values, resolve)}
+    parts = [_respondio_part(template, kind, filled) for kind in ("HEADER", "BODY", "FOOTER")]
+    buttons = [
+        _respondio_button(index, button, values) for index, button in enumerate(template.buttons)
+    ]
+    if buttons:
+        parts.append({"type": "buttons", "buttons": buttons})
+    content: Node = {"name": template.name, "languageCode": template.language}
+    if given := [part for part in parts if part]:
+        content["components"] = given
+    return {
+        "channelId": channel_id,
+        "message": {"type": "whatsapp_template", "template": content},
+    }
+
+
+def _respondio_part(template: Template, kind: str, filled: Mapping[str, list[Node]]) -> Node:
+    component = template.component(kind)
+    if not component:
+        return {}
+    part: Node = {"type": kind.lower(), "text": str(component.get("text", ""))}
+    if kind == "HEADER":
+        part["format"] = str(template.header_format).lower()
+        if template.header_format != "TEXT":
+            del part["text"]
+    if given := filled.get(kind.lower()):
+        part["parameters"] = [_as_taken(parameter) for parameter in given]
+    return part
+
+
+def _as_taken(parameter: Node) -> Node:
+    """Without the name of the placeholder; a document has a file name, else that of its link."""
+    plain = {name: value for name, value in parameter.items() if name != "parameter_name"}
+    document = plain.get("document")
+    if document and "filename" not in document:
+        path = PurePosixPath(unquote(urlsplit(document["link"]).path))
+        plain["document"] = {**document, "filename": path.name or "document"}
+    return plain
+
+
+def _respondio_button(index: int, button: Mapping[str, Any], values: Values) -> Node:
+    part: Node = {"type": kind_of(button).lower()}
+    part |= {name: button[name] for name in _RESPONDIO_KEEPS if button.get(name)}
+    parameter = button_parameter(button, f"button.{index}", values)
+    return part if parameter is None else {**part, "parameters": [parameter]}

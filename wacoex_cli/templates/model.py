@@ -22,6 +22,9 @@ MEDIA_FORMATS = frozenset({"IMAGE", "VIDEO", "DOCUMENT", "GIF"})
 
 OFFER_ENDS = "offer.expires_at"
 
+LANGUAGE = "template.language"
+"""The key under which a row keeps its language, where a broadcast has several; no placeholder."""
+
 MOST_CARDS = 10
 """Cards of a carousel (Meta: media card carousel templates)."""
 
@@ -30,7 +33,8 @@ MOST_CARDS = 10
 class Template:
     """One template in one language. `components` stay as Meta, or respond.io, gave them.
 
-    `quality` is GREEN, YELLOW, RED or UNKNOWN; None when nobody says.
+    `quality` is GREEN, YELLOW, RED or UNKNOWN; None when nobody says. `translations` are the same
+    template in the other languages of a broadcast that has several.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Template:
     template_id: str
     quality: str | None = None
     rejected_reason: str | None = None
+    translations: tuple[Template, ...] = ()
 
     @classmethod
     def from_meta(cls, record: Mapping[str, Any]) -> Template:
@@ -61,11 +66,38 @@ class Template:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Template:
         """The template whose `to_json` this is."""
-        return cls(**{**value, "components": tuple(value["components"])})
+        translations = tuple(map(cls.from_json, value.get("translations", ())))
+        components = tuple(value["components"])
+        return cls(**{**value, "components": components, "translations": translations})
 
     def to_json(self) -> dict[str, Any]:
         """A copy to keep, as JSON values: later changes at Meta do not reach it."""
-        return {**asdict(self), "components": list(deepcopy(self.components))}
+        value = {**asdict(self), "components": list(deepcopy(self.components))}
+        value["translations"] = [each.to_json() for each in self.translations]
+        if not self.translations:
+            del value["translations"]
+        return value
+
+    @property
+    def versions(self) -> tuple[Template, ...]:
+        """The template in each of its languages, the fallback first."""
+        return (replace(self, translations=()), *self.translations)
+
+    def with_translations(self, translations: Iterable[Template]) -> Template:
+        """The template with these languages beside its own.
+
+        All of them count as MARKETING when one does: who wants no marketing gets none in any.
+        """
+        others = tuple(translations)
+        is_marketing = any(each.category == "MARKETING" for each in (self, *others))
+        category = "MARKETING" if is_marketing else self.category
+        alike = tuple(replace(each, category=category) for each in others)
+        return replace(self, category=category, translations=alike)
+
+    def for_values(self, values: Mapping[str, Any]) -> Template:
+        """The template in the language of these values, which one row keeps."""
+        language = values.get(LANGUAGE)
+        return next((each for each in self.translations if each.language == language), self)
 
     @property
     def is_named(self) -> bool:
@@ -213,7 +245,8 @@ def _reason(value: object) -> str | None:
 def placeholders(template: Template) -> tuple[Placeholder, ...]:
     """Everything to fill in, in the order of the values of a message.
 
-    Header, body, offer, buttons, then each card of a carousel, then the catalogue.
+    Header, body, offer, buttons, then each card of a carousel, then the catalogue; then what only
+    its translations have.
     """
     found = [
         *_in_parts(template, template.components, None),
@@ -221,6 +254,11 @@ def placeholders(template: Template) -> tuple[Placeholder, ...]:
     ]
     if any(place.kind is ValueKind.PRODUCT and place.index is None for place in found):
         found.append(Placeholder("catalog", "products", None, None, ValueKind.CATALOG))
+    known = {place.key for place in found}
+    for translation in template.translations:
+        new = [place for place in placeholders(translation) if place.key not in known]
+        found += new
+        known.update(place.key for place in new)
     return tuple(found)
 
 

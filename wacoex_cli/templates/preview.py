@@ -81,6 +81,7 @@ class MessageView(NamedTuple):
 
 def view(template: Template, values: Values) -> MessageView:
     """The parts of a message, filled. A text keeps the braces of a placeholder without a value."""
+    template = template.for_values(values)
     carousel = tuple(
         (card, _view(parts, card_prefix(card), values))
         for card, parts in cards(template)

@@ -51,10 +51,15 @@ async def find_template(
         UsageError: there is none (code `unknown_template`); the hint names what there is.
         CredentialError, RefusedError, TemporaryError: the server could not be asked.
     """
-    versions = await find_versions(templates, owner_id, name)
+    return in_language(await find_versions(templates, owner_id, name), language)
+
+
+def in_language(versions: Sequence[Template], language: str) -> Template:
+    """The version in a language. Raises UsageError like `find_template`."""
     for version in versions:
         if version.language == language:
             return version
+    name = versions[0].name
     languages = ", ".join(
         f"`{known}`" for known in sorted(version.language for version in versions)
     )

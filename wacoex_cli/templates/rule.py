@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -33,6 +34,10 @@ _MOST_IN_OFFER = 600
 _MOST_IN_CARD = 160
 _MOST_IN_URL = 2_000
 _JOINER = "\u200d"
+_REGIONAL = frozenset(map(chr, range(0x1F1E6, 0x1F200)))
+# Tags of a flag such as Scotland's, vowels of Thai and Lao, later parts of a Korean syllable.
+_PARTS_OF_SIGN = re.compile("[\u0e33\u0eb3\U000e0020-\U000e007f\u1160-\u11ff\ud7b0-\ud7fb]")
+_LINK = re.compile(r"https?://|www\.|\b[\w-]+\.[a-z]{2,}/\S", re.IGNORECASE)
 
 
 class _Carried(NamedTuple):
@@ -306,12 +311,14 @@ def beyond_limit(limits: Sequence[TextLimit], values: Sequence[str]) -> str | No
 def cut_to_limits(limits: Sequence[TextLimit], values: Sequence[str]) -> tuple[str, ...]:
     """The values with the longest of a text cut, and `…` at its end, until Meta takes the text.
 
-    As they are where that does not help: the template itself is too long, or a URL is.
+    As they are where that does not help: the template itself is too long, or a URL is. A value
+    that holds a link is never cut, as nobody could open the rest of it.
     """
     cut = list(values)
     for limit in limits:
+        places = [place for place in limit.places if not _LINK.search(values[place])]
         while limit.is_prose and beyond_limit([limit], cut):
-            place = max(limit.places, key=lambda place: len(cut[place]), default=None)
+            place = max(places, key=lambda place: len(cut[place]), default=None)
             if place is None or len(cut[place]) <= 1:
                 break
             excess = limit.fixed - limit.most + sum(len(cut[other]) for other in limit.places)
@@ -323,13 +330,29 @@ def cut_to_limits(limits: Sequence[TextLimit], values: Sequence[str]) -> tuple[s
 
 
 def _start(text: str, length: int) -> str:
-    """At most so many characters, with no letter or emoji cut in two."""
-    while 0 < length < len(text) and (
-        unicodedata.category(text[length]) in ("Mn", "Me", "Mc", "Sk")
-        or _JOINER in (text[length], text[length - 1])
-    ):
+    """At most so many characters, with no letter or emoji cut in two.
+
+    Source: Unicode Standard Annex 29, "Grapheme cluster boundaries".
+    """
+    while 0 < length < len(text) and _is_inside_sign(text, length):
         length -= 1
     return text[:length].rstrip()
+
+
+def _is_inside_sign(text: str, place: int) -> bool:
+    """Whether the characters before and at a place are shown as one sign."""
+    before, after = text[place - 1], text[place]
+    if before in _REGIONAL and after in _REGIONAL:
+        # Two of them are a flag, so it matters how many stand before.
+        start = place
+        while start and text[start - 1] in _REGIONAL:
+            start -= 1
+        return (place - start) % 2 == 1
+    return (
+        unicodedata.category(after) in ("Mn", "Me", "Mc", "Sk")
+        or _JOINER in (before, after)
+        or _PARTS_OF_SIGN.match(after) is not None
+    )
 
 
 def _check_keys(template: Template, known: Sequence[str], given: Sequence[ParameterSource]) -> None:
