@@ -124,7 +124,7 @@ def _parts(
         yield {"type": "body", "parameters": given}
     buttons = component_of(parts, "BUTTONS").get("buttons") or ()
     for index, button in enumerate(buttons):
-        if filled := button_parameter(button, f"{prefix}button.{index}", values):
+        if filled := _button_parameter(button, f"{prefix}button.{index}", values):
             kind = kind_of(button).lower()
             named = {"type": "button", "sub_type": kind, "index": str(index)}
             yield {**named, "parameters": [filled]}
@@ -165,7 +165,7 @@ def _texts(
     return [{"type": "text", "text": values[f"{prefix}{name}"]} for name in ordered]
 
 
-def button_parameter(button: Mapping[str, Any], key: str, values: Values) -> Node | None:
+def _button_parameter(button: Mapping[str, Any], key: str, values: Values) -> Node | None:
     """The parameter of the button of that key; None for one that needs none."""
     kind, value = kind_of(button), values.get(key)
     if kind == "FLOW":
@@ -268,5 +268,5 @@ def _as_taken(parameter: Node) -> Node:
 def _respondio_button(index: int, button: Mapping[str, Any], values: Values) -> Node:
     part: Node = {"type": kind_of(button).lower()}
     part |= {name: button[name] for name in _RESPONDIO_KEEPS if button.get(name)}
-    parameter = button_parameter(button, f"button.{index}", values)
+    parameter = _button_parameter(button, f"button.{index}", values)
     return part if parameter is None else {**part, "parameters": [parameter]}
