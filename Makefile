@@ -29,10 +29,10 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 test: setup
-	$(BIN)/python -m pytest -q -n auto
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 test-slow: setup
-	$(BIN)/python -m pytest -q -n auto -m slow
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m slow
 
 screens: setup
 	WRITE_SCREENS=1 $(BIN)/python -m pytest -q tests/terminal/test_screens.py

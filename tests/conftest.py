@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import itertools
 import json
 import os
 import signal
@@ -18,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import wacoex_cli
+from tests.support.state_files import make_empty
 from wacoex_cli.__main__ import main
 from wacoex_cli.foundation.state import State, open_state
 
@@ -29,6 +32,24 @@ settings.load_profile("any-machine")
 
 # Under nohup every process that a test starts would ignore that a terminal closes.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+_TESTS_BETWEEN_COLLECTIONS = 200
+_begun_tests = itertools.count(1)
+
+
+def pytest_collection_finish() -> None:
+    """Set the tests themselves apart from garbage collection: every sending begins with one."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_setup() -> None:
+    """Collect now and then what earlier tests left and what was set apart with it."""
+    if next(_begun_tests) % _TESTS_BETWEEN_COLLECTIONS == 0:
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+
 
 _LOOPBACK = ("127.", "::1", "localhost")
 
@@ -50,6 +71,9 @@ def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / ".local/state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
+    # Nothing here speaks TLS to the outside, and each client would read all authorities: 50 ms.
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(home))
     # Child processes start elsewhere, and must run the very code that is tested here.
     monkeypatch.setenv("PYTHONPATH", str(Path(wacoex_cli.__file__).parents[1]))
     monkeypatch.setenv("COLUMNS", "100")
@@ -186,7 +210,7 @@ def masked_texts() -> dict[str, str]:
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
     """An open state file of this test's own."""
-    opened = open_state(tmp_path / "state" / "wacoex.db")
+    opened = open_state(make_empty(tmp_path / "state" / "wacoex.db"))
     yield opened
     opened.close()
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.state_files import make_empty
+from wacoex_cli.foundation.settings import default_state_path
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.serve import running
@@ -52,6 +54,7 @@ def shop(run, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setenv("WACOEX_META_TOKEN", TOKEN)
         monkeypatch.setenv("WACOEX_META_APP_SECRET", APP_SECRET)
         ids = ("--phone-number-id", PHONE_NUMBER_ID, "--waba-id", WABA_ID)
+        make_empty(default_state_path())
         run("channel", "add", "shop", "--phone", PHONE, *ids)
         rows = "".join(f"+6591{row:06}\n" for row in range(200))
         Path("list.csv").write_text(f"phone\n{rows}", encoding="utf-8")

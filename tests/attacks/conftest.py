@@ -6,7 +6,6 @@ Each attack adds a line to the table that is printed at the end of the test run.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tests.bench.harness import Home, Sandbox, bench, phone
+from tests.bench.harness import Home, Sandbox, home_at, phone, running_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,15 +101,15 @@ class Attack:
         assert [line[name] for name in ("twice", "wrong", "lost", "stuck")] == [0, 0, 0, 0]
 
 
-@pytest.fixture
-def attack(request: pytest.FixtureRequest) -> Iterator[Attack]:
-    """A pretend Meta that answers at once, and a home whose channel `first` is connected to it."""
-    with attacked(request.node) as found:
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """One pretend Meta for all attacks of a test process; each begins it anew."""
+    with running_sandbox() as found:
         yield found
 
 
-@contextlib.contextmanager
-def attacked(node: pytest.Item, *faults: dict[str, Any]) -> Iterator[Attack]:
-    """An attack on a network with these faults."""
-    with bench(*faults) as (sandbox, home):
-        yield Attack(sandbox, home, node)
+@pytest.fixture
+def attack(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Attack]:
+    """A pretend Meta that answers at once, and a home whose channel `first` is connected to it."""
+    with home_at(sandbox) as home:
+        yield Attack(sandbox, home, request.node)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from openpyxl import Workbook  # type: ignore[import-untyped]
 
-from tests.attacks.conftest import attacked
 from tests.bench.harness import TEMPLATE, phone
 
 if TYPE_CHECKING:
@@ -223,19 +222,19 @@ def test_another_value_is_another_message(attack: Attack) -> None:
     attack.judge(people(10), meant=10)
 
 
-def test_failed_rows_are_sent_again(request: pytest.FixtureRequest) -> None:
+def test_failed_rows_are_sent_again(attack: Attack) -> None:
     numbers = people(10)
     fault = {"kind": "refuse", "code": 131026, "recipients": numbers[:3]}
-    with attacked(request.node, fault) as attack:
-        path = attack.write_list(10)
-        assert attack.run(*sending(path)).code == 7
-        attack.sandbox.control("POST", "faults", {"faults": [], "seed": 1})
-        retried = attack.run("broadcast", "send", "1", "--retry-failed", "all", "--yes")
-        assert (retried.code, retried.data["counts"]["accepted"]) == (0, 3)
-        # Now everybody has it, three of them from the retry.
-        error = refused(attack.run(*sending(path)))
-        assert "10 of 10 people already have this message (broadcasts 1 and 2" in error["message"]
-        attack.judge(numbers)
+    attack.sandbox.control("POST", "faults", {"faults": [fault], "seed": 1})
+    path = attack.write_list(10)
+    assert attack.run(*sending(path)).code == 7
+    attack.sandbox.control("POST", "faults", {"faults": [], "seed": 1})
+    retried = attack.run("broadcast", "send", "1", "--retry-failed", "all", "--yes")
+    assert (retried.code, retried.data["counts"]["accepted"]) == (0, 3)
+    # Now everybody has it, three of them from the retry.
+    error = refused(attack.run(*sending(path)))
+    assert "10 of 10 people already have this message (broadcasts 1 and 2" in error["message"]
+    attack.judge(numbers)
 
 
 def test_two_clients_send_the_same_template(attack: Attack) -> None:

@@ -11,12 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import httpx
 
 from tests.bench.figures import Arrivals
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.model import Details
+from wacoex_cli.foundation.state import open_state
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.world import (
     DEFAULT_TOKEN,
@@ -96,6 +100,8 @@ class Home:
             "WACOEX_RESPONDIO_BASE_URL": f"{base_url}/respondio/v2",
             "WACOEX_RESPONDIO_TOKEN": DEFAULT_RESPONDIO_TOKEN,
         }
+        if authorities := os.environ.get("SSL_CERT_DIR"):
+            self.environ["SSL_CERT_DIR"] = authorities
 
     def start(
         self,
@@ -116,9 +122,10 @@ class Home:
 
     def add_channels(self) -> None:
         """Make both numbers of the sandbox known, as `first` and `second`."""
-        for name, (phone, number) in _CHANNELS.items():
-            ids = ("--phone-number-id", number, "--waba-id", WABA_ID)
-            finished(self.start("channel", "add", name, "--phone", phone, *ids))
+        with contextlib.closing(open_state(self.state)) as state:
+            for name, (phone, number) in _CHANNELS.items():
+                details = Details(phone=phone, phone_number_id=number, waba_id=WABA_ID)
+                registry.add_channel(state, name, details, datetime.now(UTC))
 
     def send_through_respondio(self) -> None:
         """Let the first number send through respond.io."""
@@ -179,21 +186,36 @@ def finished(process: subprocess.Popen[str], *, interrupted: bool = False) -> di
 @contextlib.contextmanager
 def bench(*faults: dict[str, Any]) -> Iterator[tuple[Sandbox, Home]]:
     """A sandbox where these faults stand, and a home that knows its numbers."""
+    with running_sandbox() as sandbox, home_at(sandbox, *faults) as home:
+        yield sandbox, home
+
+
+@contextlib.contextmanager
+def running_sandbox() -> Iterator[Sandbox]:
+    """A sandbox in a process of its own."""
     with (
         tempfile.TemporaryDirectory(prefix="wacoex-bench-") as name,
         _sandbox(Path(name)) as (base_url, process),
         httpx.Client(trust_env=False, timeout=60.0) as client,
     ):
-        sandbox, home = Sandbox(base_url, client, process), Home(Path(name), base_url)
-        fit = {
-            "is_on_biz_app": True,
-            "whatsapp_business_manager_messaging_limit": "TIER_UNLIMITED",
-        }
-        numbers = {number: fit for _, number in _CHANNELS.values()}
-        sandbox.control("POST", "world", {"phone_numbers": numbers})
-        sandbox.control("POST", "faults", {"faults": list(faults), "seed": 1})
+        yield Sandbox(base_url, client, process)
+
+
+@contextlib.contextmanager
+def home_at(sandbox: Sandbox, *faults: dict[str, Any]) -> Iterator[Home]:
+    """A home that knows the numbers of a sandbox, which begins anew with these faults."""
+    fit = {
+        "is_on_biz_app": True,
+        "whatsapp_business_manager_messaging_limit": "TIER_UNLIMITED",
+    }
+    numbers = {number: fit for _, number in _CHANNELS.values()}
+    sandbox.control("POST", "reset")
+    sandbox.control("POST", "world", {"phone_numbers": numbers})
+    sandbox.control("POST", "faults", {"faults": list(faults), "seed": 1})
+    with tempfile.TemporaryDirectory(prefix="wacoex-bench-") as name:
+        home = Home(Path(name), sandbox.base_url)
         home.add_channels()
-        yield sandbox, home
+        yield home
 
 
 @contextlib.contextmanager

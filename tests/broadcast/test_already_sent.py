@@ -527,10 +527,13 @@ def starts(tmp_path: Path, clock: Any) -> Starts:
 
 
 @pytest.mark.timeout(300)
-def test_of_several_starts_at_once_one_goes_on_and_nobody_gets_it_twice(starts: Starts) -> None:
+@pytest.mark.parametrize("examples", [30, pytest.param(300, marks=pytest.mark.slow)])
+def test_of_several_starts_at_once_one_goes_on_and_nobody_gets_it_twice(
+    starts: Starts, examples: int
+) -> None:
     @given(lists=LISTS | SAME_LISTS, order=STRETCHES)
     @settings(
-        max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
     def play(lists: list[list[int]], order: list[tuple[int, int]]) -> None:
         stretches = (itertools.repeat(*stretch) for stretch in order)

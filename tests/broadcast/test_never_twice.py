@@ -80,7 +80,7 @@ from wacoex_cli.sandbox.wire import Callbacks
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID
 
 PARTS = 2
-EXAMPLES = 1_000 // (PARTS * len(Provider))
+EXAMPLES, SLOW_EXAMPLES = (n // (PARTS * len(Provider)) for n in (200, 1_000))
 URL = "http://127.0.0.1:4555"
 RESPONDIO_URL = f"{URL}/respondio/v2"
 COMMIT_SECONDS = 0.002
@@ -691,16 +691,19 @@ def new_machine(tmp_path: Path, clock: Any, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "examples", [EXAMPLES, pytest.param(SLOW_EXAMPLES, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("provider", Provider)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_sequence_of_events_sends_anybody_twice_or_loses_one(
-    new_machine, provider: Provider, part: int
+    new_machine, provider: Provider, part: int, examples: int
 ) -> None:
     make: Any = functools.partial(new_machine, provider)
     run_state_machine_as_test(
         make,
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             stateful_step_count=6,
             deadline=None,
             database=None,

@@ -42,7 +42,7 @@ from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import payload_of
 
 PARTS = 4
-NIGHTS, SLOW_NIGHTS = 100 // PARTS, 1_000 // PARTS
+NIGHTS, SLOW_NIGHTS = 40 // PARTS, 1_000 // PARTS
 REPEAT_AFTER = timedelta(hours=72)
 A_MINUTE = timedelta(minutes=1)
 

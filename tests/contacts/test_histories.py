@@ -19,7 +19,7 @@ from wacoex_cli.foundation.phone_numbers import one_spelling
 from wacoex_cli.foundation.state import open_state
 
 PARTS = 4
-HISTORIES, SLOW_HISTORIES = 60 // PARTS, 1000 // PARTS
+HISTORIES, SLOW_HISTORIES = 24 // PARTS, 1000 // PARTS
 
 
 @pytest.fixture(scope="session")

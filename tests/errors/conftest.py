@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.state_files import make_empty
+from wacoex_cli.foundation.settings import default_state_path
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID, World
@@ -28,6 +30,7 @@ def shop(run, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monkeypatch.setenv("WACOEX_META_BASE_URL", base_url)
         monkeypatch.setenv("WACOEX_META_TOKEN", DEFAULT_TOKEN)
         ids = ("--phone-number-id", PHONE_NUMBER_ID, "--waba-id", WABA_ID)
+        make_empty(default_state_path())
         run("channel", "add", "shop", "--phone", PHONE, *ids)
         Path("list.csv").write_text(LIST, encoding="utf-8")
         yield world

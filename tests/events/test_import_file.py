@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.state_files import make_empty
 from wacoex_cli.app import projections
 from wacoex_cli.events import import_file
 from wacoex_cli.events.import_file import Item, import_items, reader, storing
@@ -359,7 +360,7 @@ PAYLOADS = st.lists(
 def end_of(deliveries: Sequence[Iterable[dict[str, Any]]]) -> dict[str, list[str]]:
     """Everything there is after the deliveries, each of them projected before the next comes."""
     with tempfile.TemporaryDirectory() as directory:
-        state = open_state(Path(directory) / "wacoex.db")
+        state = open_state(make_empty(Path(directory) / "wacoex.db"))
         with contextlib.closing(state):
             plan_three_rows(state)
             for bodies in deliveries:

@@ -52,7 +52,9 @@ def calls(*, leaving_out: str = "") -> list[tuple[ast.Module, ast.Call, set[str]
             continue
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Finding":
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            if node.func.id == "Finding":
                 found.append((tree, node, named_ids(node.args[0]) or named_ids(tree)))
     return found
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 
 import pytest
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.foundation.workspace import Workspace, meanwhile, open_workspace
+from wacoex_cli.foundation.workspace import (
+    Workspace,
+    meanwhile,
+    open_workspace,
+    short_collections,
+)
 
 
 @pytest.fixture
@@ -123,3 +129,14 @@ def test_work_that_ends_before_the_block_is_no_failure() -> None:
         return "done"
 
     assert asyncio.run(run()) == "done"
+
+
+@pytest.mark.parametrize("is_set_apart", [True, False])
+def test_what_was_set_apart_from_collections_before_stays_so(is_set_apart: bool) -> None:
+    gc.freeze() if is_set_apart else gc.unfreeze()
+    try:
+        with short_collections():
+            assert gc.get_freeze_count() > 0
+        assert (gc.get_freeze_count() > 0) is is_set_apart
+    finally:
+        gc.freeze()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.state_files import make_empty
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.events.store import EventLog
@@ -159,7 +160,7 @@ def stage(tmp_path: Any, clock: Any, monkeypatch: pytest.MonkeyPatch) -> Iterato
     with running(world) as url:
         environ = {
             **os.environ,
-            "WACOEX_STATE": str(tmp_path / "wacoex.db"),
+            "WACOEX_STATE": str(make_empty(tmp_path / "wacoex.db")),
             "WACOEX_META_BASE_URL": url,
             "WACOEX_META_APP_ID": APP_ID,
             "WACOEX_RESPONDIO_BASE_URL": f"{url}/respondio/v2",

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.state_files import DRAFT
+from tests.support.state_files import DRAFT, make_empty
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Fact
 from wacoex_cli.channels.store import Facts
@@ -130,7 +130,7 @@ class Shop:
     """One connected channel, the pretend world around it, and a person who offboards it."""
 
     def __init__(self, path: Path, clock: Any, world: World) -> None:
-        self.path, self.clock, self.world = path, clock, world
+        self.path, self.clock, self.world = make_empty(path), clock, world
         self.requests: list[str] = []
         self.environ = {"WACOEX_STATE": str(path), "WACOEX_META_BASE_URL": BASE_URL}
         self.environ["WACOEX_RESPONDIO_BASE_URL"] = f"{BASE_URL}/respondio/v2"

@@ -26,7 +26,6 @@ class Module(NamedTuple):
     path: Path
     source: str
     imports: frozenset[str]
-    inner_imports: int
     classes: tuple[str, ...]
 
     @property
@@ -38,6 +37,11 @@ class Module(NamedTuple):
     def lines(self) -> int:
         """Lines of the file, blank ones included."""
         return len(self.source.splitlines())
+
+    @property
+    def inner_imports(self) -> int:
+        """How many imports stand inside functions."""
+        return _count_inner_imports(ast.parse(self.source))
 
 
 @cache
@@ -61,7 +65,6 @@ def _read(path: Path, names: set[str]) -> Module:
         path=path,
         source=source,
         imports=frozenset(imported - {_dotted(path)}),
-        inner_imports=_count_inner_imports(tree),
         classes=tuple(node.name for node in tree.body if isinstance(node, ast.ClassDef)),
     )
 

@@ -210,7 +210,7 @@ class Reading(NamedTuple):
 class Kept(BaseModel):
     """What is kept of an object; false when that is nothing. Its context is a `Reading`."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     def __bool__(self) -> bool:
         return any(value is not None for _, value in self)
