@@ -36,6 +36,8 @@ def converted(name: str, key: str, value: str, provider: Provider = Provider.MET
         ("coupon", "button.0", "SAVE20", "SAVE20"),
         ("coupon", "button.1", "any payload!", "any payload!"),
         ("book_table", "button.0.data", '{"day": 1}', '{"day": 1}'),
+        ("find_us", "header.name", "The bakery", "The bakery"),
+        ("price_list", "header.filename", "Prices.pdf", "Prices.pdf"),
         ("product_cards", "catalog", "123", "123"),
     ],
 )
@@ -58,6 +60,9 @@ def test_what_is_taken(name: str, key: str, value: str, sent: str) -> None:
         ("last_minute", "button.0", "SAVE-20", "more than letters and digits"),
         ("last_minute", "button.0", "A" * 16, "16 characters, Meta takes 15"),
         ("coupon", "button.1", "x" * 257, "257 characters, Meta takes 256"),
+        ("price_list", "header.filename", "x" * 241, "241 characters, wacoex takes 240"),
+        ("find_us", "header.name", "x" * 1_001, "1,001 characters, wacoex takes 1,000"),
+        ("find_us", "header.address", "x" * 1_001, "1,001 characters, wacoex takes 1,000"),
         ("book_table", "button.0.data", "[1]", "must be an object"),
         ("book_table", "button.0.data", "{", "is not JSON"),
         ("product_cards", "catalog", "my shop", "not an id of a catalogue"),

@@ -26,10 +26,28 @@ if TYPE_CHECKING:
     from wacoex_cli.templates.values import Convert, ParameterSource
 
 MOST_IN_CODE = 15
+"""Characters of a coupon code (Meta: coupon code templates)."""
 MOST_IN_PAYLOAD = 256
+"""Characters of a payload: what Meta takes as the id of a reply button (interactive replies).
+
+Its page on the buttons of templates names no limit.
+"""
+MOST_IN_FILE_NAME = 240
+"""Characters of the name of a document: what Infobip's client library takes (`HeaderDocument`).
+
+Meta's pages name no limit.
+"""
+MOST_IN_PLACE_TEXT = 1_000
+"""Characters of the name and of the address of a place, each.
+
+From memory of what other providers take; no page was found that says so, Meta's name no limit.
+"""
 MOST_IN_SECTION_TITLE = 24
 MOST_SECTIONS, MOST_PRODUCTS = 10, 30
-"""Meta: coupon code templates; interactive replies; multi-product message templates."""
+"""Meta: multi-product message templates.
+
+The token of a flow has no limit here: Meta ("Sending a Flow") names none, and a signed one is long.
+"""
 
 _REFERENCE = re.compile(rf"{ID}[0-9]+|{FILE}[0-9a-f]{{64}}|https?://\S+\.\S+")
 _CODE = re.compile(r"[A-Za-z0-9]+")
@@ -62,10 +80,11 @@ def conversions(
 def _by_kind(place: Placeholder) -> Convert | None:
     part = place.key.rpartition(".")[2]
     if place.kind is ValueKind.LOCATION:
-        return _degrees(part) if part in _WIDEST else None
+        return _degrees(part) if part in _WIDEST else _at_most(MOST_IN_PLACE_TEXT)
     known: Mapping[ValueKind, Convert] = {
         ValueKind.CODE: _code,
-        ValueKind.PAYLOAD: _payload,
+        ValueKind.PAYLOAD: _at_most(MOST_IN_PAYLOAD, "Meta"),
+        ValueKind.FILE_NAME: _at_most(MOST_IN_FILE_NAME),
         ValueKind.DATA: _data,
         ValueKind.PRODUCTS: _products,
         ValueKind.CATALOG: _catalog,
@@ -158,10 +177,15 @@ def _code(text: str) -> str:
     return text
 
 
-def _payload(text: str) -> str:
-    if len(text) > MOST_IN_PAYLOAD:
-        raise ValueError(f"it has {len(text)} characters, Meta takes {MOST_IN_PAYLOAD}")
-    return text
+def _at_most(most: int, who: str = "wacoex") -> Convert:
+    """`who` is whose limit it is."""
+
+    def checked(text: str) -> str:
+        if len(text) > most:
+            raise ValueError(f"it has {len(text):,} characters, {who} takes {most:,}")
+        return text
+
+    return checked
 
 
 def _catalog(text: str) -> str:
