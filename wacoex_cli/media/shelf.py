@@ -143,7 +143,7 @@ def prune_files(
     question = f"forget {counted(len({row.file.sha256 for row in found}), 'file')}, also at Meta?"
     if not yes and not TerminalDialogue(invocation).confirm(question, flag="--yes"):
         raise DeclinedError("nothing changed")
-    channels = {one.phone_number_id: one for one in Channels(state).all_channels()}
+    channels = {channel.phone_number_id: channel for channel in Channels(state).all_channels()}
     for row in found:
         channel = channels.get(row.number) if row.number else None
         if row.is_usable and row.media_id and row.number and channel:
