@@ -128,6 +128,8 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
 }
 
 Selection = dict[str, Any]
+_Form = tuple[dict[str, str], tuple[str, bytes, str] | None]
+_NO_FORM: _Form = ({}, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,10 @@ async def answer(world: World, call: Call) -> Reply:
         reply = Reply()
     else:
         try:
-            reply = json_reply(_answer(world, call, target))
+            is_upload = (call.method, target.edge) == ("POST", "media")
+            # In a thread: messages that arrive meanwhile are answered as they come.
+            form = await asyncio.to_thread(_form, call) if is_upload else _NO_FORM
+            reply = json_reply(_answer(world, call, target, form))
         except GraphError as error:
             reply = error.reply(world.trace_id())
     if treatment.latency:
@@ -171,7 +176,7 @@ async def answer(world: World, call: Call) -> Reply:
     return reply if fault is None else spoil(fault, reply, world.trace_id())
 
 
-def _answer(world: World, call: Call, target: _Target) -> dict[str, object]:
+def _answer(world: World, call: Call, target: _Target, form: _Form) -> dict[str, object]:
     if (call.method, target.edge) == ("GET", "subscriptions"):
         return _subscriptions(world, call, target.node)
     if (target.node, target.edge) == ("oauth", "access_token"):
@@ -185,7 +190,7 @@ def _answer(world: World, call: Call, target: _Target) -> dict[str, object]:
         node = world.visible_node(token, call, target.node, READ_SCOPE)
         return _change_subscription(world, call, token, node)
     if (call.method, target.edge) == ("POST", "media"):
-        return _upload(world, call, world.visible_node(token, call, target.node, SEND_SCOPE))
+        return _upload(world, world.visible_node(token, call, target.node, SEND_SCOPE), form)
     if call.method in ("GET", "DELETE") and target.edge is None and target.node in world.media:
         return _medium(world, call, token, target.node)
     if (call.method, target.edge) == ("POST", "smb_app_data"):
@@ -541,7 +546,7 @@ def _message_history(world: World, call: Call, phone_number: Node) -> dict[str, 
     return _page(call, rows, "message_history")
 
 
-def _upload(world: World, call: Call, node: Node) -> dict[str, object]:
+def _upload(world: World, node: Node, form: _Form) -> dict[str, object]:
     """Keep a file for the messages of a number (Meta: media, upload media).
 
     Raises GraphError 100 for a form without `messaging_product`, `type` or `file`, for a type that
@@ -550,12 +555,12 @@ def _upload(world: World, call: Call, node: Node) -> dict[str, object]:
     """
     if node.kind is not PHONE_NUMBER:
         raise nonexisting_field("media", node.kind.name)
-    texts, file = _form(call)
+    texts, file = form
     if texts.get("messaging_product") != "whatsapp":
         raise wrong_parameter("The parameter messaging_product is required.")
     if file is None:
         raise wrong_parameter("The parameter file is required.")
-    media_type, content = file
+    media_type, content, sha256 = file
     if not texts.get("type"):
         raise wrong_parameter("The parameter type is required.")
     most = _MOST_BYTES.get(media_type)
@@ -571,7 +576,6 @@ def _upload(world: World, call: Call, node: Node) -> dict[str, object]:
     begins = _BEGINS.get(media_type)
     if begins and not begins.match(content[:64]):
         raise GraphError(131053, f"The file is not of type {media_type}.")
-    sha256 = hashlib.sha256(content).hexdigest()
     media_id = f"{1_037_000_000_000_000 + world.next_number()}"
     world.media[media_id] = Medium(media_id, node.id, media_type, sha256, len(content), world.now())
     world.uploads[sha256, node.id] += 1
@@ -617,20 +621,28 @@ def _take_example(world: World, call: Call, session: str) -> dict[str, object]:
     return {"h": handle}
 
 
-def _form(call: Call) -> tuple[dict[str, str], tuple[str, bytes] | None]:
-    """The texts of a form, and the type and content of its file."""
-    head = f"Content-Type: {call.headers.get('content-type', '')}\r\n\r\n"
-    message = email.message_from_bytes(head.encode("latin-1", "replace") + call.body)
-    if message.get_content_type() != "multipart/form-data" or not message.is_multipart():
+def _form(call: Call) -> _Form:
+    """The texts of a form, and of its file the type, the content and its hash.
+
+    Only the heads of the parts are parsed as mail: a large file must not stop the whole world.
+    """
+    kind = email.message_from_string(f"Content-Type: {call.headers.get('content-type', '')}\n\n")
+    boundary = kind.get_param("boundary")
+    if kind.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
         raise wrong_parameter("The body must be multipart/form-data.")
     texts, file = dict[str, str](), None
-    for part in message.walk():
+    body, between = call.body, f"\r\n--{boundary}".encode()
+    begin = len(between)
+    while (head_end := body.find(b"\r\n\r\n", begin)) >= 0:
+        end = body.find(between, head_end)
+        if end < 0:
+            raise wrong_parameter("The form is not complete.")
+        part = email.message_from_bytes(body[begin : head_end + 4])
+        content, begin = body[head_end + 4 : end], end + len(between) + 2
         name = part.get_param("name", header="content-disposition")
-        content = part.get_payload(decode=True)
-        if not isinstance(content, bytes):
-            continue
         if part.get_filename() is not None:
-            file = (part.get_content_type(), content) if name == "file" else file
+            if name == "file":
+                file = (part.get_content_type(), content, hashlib.sha256(content).hexdigest())
         else:
             texts[str(name)] = content.decode("utf-8", "replace")
     return texts, file
