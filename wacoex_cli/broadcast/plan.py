@@ -373,6 +373,7 @@ async def plan(
                 new_contacts=new_contacts,
                 wording=wording.to_json(partial(count_open_among, state, broadcast_id)),
                 rules=(*filter(None, [recipients.condition]), *rules),
+                file_names=media.names,
             )
         finally:
             _tidy(state, presence, clock)
@@ -486,7 +487,7 @@ def show_plan(planned: Planned, trial: Trial | None = None, *, is_brief: bool = 
         {
             "line": row["line"],
             "phone": row["phone"],
-            "text": preview(planned.template, planned.values_in(row), planned.sources),
+            "text": preview(planned.template, planned.values_in(row), planned.file_names),
         }
         for row in planned.first_rows
     ]
