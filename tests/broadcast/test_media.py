@@ -84,6 +84,17 @@ def test_one_picture_for_all_is_one_upload(shop, planned):
     assert list(uploads(shop).values()) == [1]
 
 
+def test_the_preview_names_the_picture_of_each_person(shop, pictures, cli):
+    rows = [(shop.phone(1), "Ana", "red.jpg"), (shop.phone(2), "Ben", "blue.jpg")]
+    shop.file("people.csv", rows, ("phone", "name", "picture"))
+    options = ("--param", "1=name", "--media", "header=column:picture", "--dry-run", "--json")
+
+    preview = cli(*PLAN, *options, "--preview", 2).data["preview"]
+
+    read = [row["text"].splitlines()[0] for row in preview]
+    assert read == ["(IMAGE red.jpg)", "(IMAGE blue.jpg)"]
+
+
 def test_killed_in_the_middle_and_resumed_it_uploads_nothing_again(shop, planned, eventually):
     broadcast = planned(200)
     sender = shop.start(DRIVER, shop.base_url, broadcast.broadcast_id, 60.0, 60.0)

@@ -91,3 +91,14 @@ def test_a_template_shows_where_its_values_go(template: Template) -> None:
     for place in placeholders(template):
         is_seen = not place.is_optional and place.key != "catalog"
         assert f"<{place.key}>" in shown or not is_seen, place.key
+
+
+def test_a_file_has_its_name_where_it_is_known() -> None:
+    reference = "file:" + "ab" * 32
+    values, names = {**ANA, "header": reference}, {reference: "prices-2026.pdf"}
+    renamed = {**values, "header.filename": "Prices.pdf"}
+
+    assert preview(TEMPLATES["new_menu"], values, names).startswith("(IMAGE prices-2026.pdf)")
+    assert preview(TEMPLATES["price_list"], renamed, names).startswith(
+        "(DOCUMENT Prices.pdf prices-2026.pdf)"
+    )

@@ -411,6 +411,7 @@ async def plan(
                 new_contacts=new_contacts,
                 wording={**wording.to_json(count), **languages.to_json(count)},
                 rules=rules,
+                file_names=media.names,
             )
         finally:
             _tidy(state, presence, clock)
@@ -539,7 +540,7 @@ def show_plan(planned: Planned, trial: Trial | None = None, *, is_brief: bool = 
         {
             "line": row["line"],
             "phone": row["phone"],
-            "text": preview(planned.template, planned.values_in(row), planned.sources),
+            "text": preview(planned.template, planned.values_in(row), planned.file_names),
         }
         for row in planned.first_rows
     ]

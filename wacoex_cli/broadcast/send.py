@@ -630,7 +630,7 @@ def _try_out(
     if not yes:
         first = planned.first_rows[0]
         dialogue.note("the test would read:")
-        read = preview(planned.template, planned.values_in(first), planned.sources)
+        read = preview(planned.template, planned.values_in(first), planned.file_names)
         for line in read.splitlines():
             dialogue.note(f"  | {line}")
         question = f"send template {model.template_name} once to {phone} from {channel.phone}"

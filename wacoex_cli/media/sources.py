@@ -115,6 +115,11 @@ class MediaReader:
         }
         return tuple(settled), converts
 
+    @property
+    def names(self) -> Mapping[str, str]:
+        """The names of the files that were looked at, by the references to them."""
+        return {file.reference: file.path.name for file in self._files.values()}
+
     def keep(self) -> None:
         """Remember what was looked at, inside a transaction."""
         now = self._clock.now()

@@ -21,9 +21,7 @@ from wacoex_cli.templates.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from wacoex_cli.templates.values import ParameterSource
+    from collections.abc import Iterator, Mapping, Sequence
 
 _FILE_CHARACTERS = 12
 _LOCATION_PARTS = ("name", "address", "latitude", "longitude")
@@ -163,14 +161,13 @@ def _sections(products: object) -> Iterator[ProductSection]:
         yield ProductSection(str(section["title"]), tuple(map(str, section["items"])))
 
 
-def preview(template: Template, values: Values, sources: Iterable[ParameterSource] = ()) -> str:
+def preview(template: Template, values: Values, names: Mapping[str, str] = {}) -> str:
     """The text a person will read.
 
-    Buttons stand in square brackets, what is no text in round ones: `(IMAGE menu.jpg)`. `sources`
-    know the names of files.
+    Buttons stand in square brackets, what is no text in round ones: `(IMAGE menu.jpg)`. `names`
+    are those of files, by the references to them.
     """
     shown = view(template, values)
-    names = {source.value: source.file for source in sources if source.file}
     parts = [*_lines(shown, names)]
     for card, inside in shown.cards:
         read = "\n".join(part for part in _lines(inside, names) if part)
