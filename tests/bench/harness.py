@@ -89,6 +89,7 @@ class Home:
     def __init__(self, directory: Path, base_url: str) -> None:
         self.directory = directory
         self.state = directory / "wacoex.db"
+        self._started: list[subprocess.Popen[str]] = []
         self.environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(directory),
@@ -111,7 +112,7 @@ class Home:
         stderr: int | IO[Any] = subprocess.PIPE,
     ) -> subprocess.Popen[str]:
         """Start the command; `environ` is added to what every command of this home gets."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*_PROGRAM, *arguments, "--json", "--no-input"],
             cwd=self.directory,
             env={**self.environ, **(environ or {})},
@@ -119,6 +120,15 @@ class Home:
             stderr=stderr,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def end_all(self) -> None:
+        """Kill what still runs: it would send to whoever uses the sandbox next."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def add_channels(self) -> None:
         """Make both numbers of the sandbox known, as `first` and `second`."""
@@ -215,7 +225,10 @@ def home_at(sandbox: Sandbox, *faults: dict[str, Any]) -> Iterator[Home]:
     with tempfile.TemporaryDirectory(prefix="wacoex-bench-") as name:
         home = Home(Path(name), sandbox.base_url)
         home.add_channels()
-        yield home
+        try:
+            yield home
+        finally:
+            home.end_all()
 
 
 @contextlib.contextmanager
