@@ -1,10 +1,9 @@
 """What Meta would refuse in a template, before it is sent for review. Pure.
 
-Sources: "Meta: template components", "Meta: message template guidelines", and "Meta: error codes",
-which lists the subcodes 2388040 (too long), 2388047, 2388072, 2388073 (format of header, body,
-footer), 2388293 (too many variables) and 2388299 (a variable at an end). Which rule gives which of
-them is uncertain: people have seen 2388072 for a header, 2388047 for a body of variables alone, and
-2388043, which that page does not list, for a missing example. wacoex shows what Meta says of each.
+Sources: "Meta: template components" and "Meta: message template guidelines". Which rule gives which
+subcode is uncertain; other providers and people name 2388040 (too long), 2388047, 2388072, 2388073
+(format of header, body, footer), 2388293 (too many variables), 2388299 (a variable at an end) and
+2388043 (a missing example). wacoex shows what Meta says of each.
 """
 
 from __future__ import annotations
