@@ -272,6 +272,8 @@ def test_row_shows_the_message_of_the_person_in_doubt(shop, cli, people):
     options = (*MESSAGE, *FILLED, "--row", 4, "--json")
     planned = cli("broadcast", "plan", people, *options, "--preview", 2)
     assert [row["line"] for row in planned.data["preview"]] == [4, 5]
+    said = cli("broadcast", "plan", people, *options[:-1], "--dry-run").out
+    assert "line 4, +" in said and "first recipient" not in said
 
 
 @pytest.mark.parametrize(("line", "said"), [(3, "not_chosen"), (99, "no such row")])

@@ -412,6 +412,7 @@ async def plan(
                 wording={**wording.to_json(count), **languages.to_json(count)},
                 rules=rules,
                 file_names=media.names,
+                row=order.row,
             )
         finally:
             _tidy(state, presence, clock)

@@ -540,6 +540,7 @@ def plan_data(planned: Planned) -> dict[str, Any]:
         **planned.wording,
         "estimate": dict(planned.estimate),
         "new_contacts": planned.new_contacts,
+        "row": planned.row,
         "findings": [finding.to_json() for finding in planned.findings],
     }
 
@@ -561,7 +562,8 @@ def plan_text(
         return
     for reading in data["preview"]:
         head = f"line {reading['line']}, {reading['phone']} would read:"
-        yield head if len(data["preview"]) > 1 else "the first recipient would read:"
+        is_first = data["row"] is None and len(data["preview"]) == 1
+        yield "the first recipient would read:" if is_first else head
         yield from (f"  | {line}" for line in reading["text"].splitlines())
     yield from list_text(data)
     for source in data["parameters"]:

@@ -493,7 +493,7 @@ class Planned(NamedTuple):
     `notes` say how the list was read, `unknown_ranges` are the first rows skipped for that reason,
     `rules` how many rows each rule of the audience left out.
     `wording` says what became of cells: defaults, formats, what was cut (`CellWording.to_json`).
-    `file_names` are by the references to the files.
+    `file_names` are by the references to the files, `row` is the line of the list in doubt.
     """
 
     broadcast: Broadcast
@@ -511,6 +511,7 @@ class Planned(NamedTuple):
     wording: Mapping[str, object] = {}
     rules: tuple[AudienceRule, ...] = ()
     file_names: Mapping[str, str] = {}
+    row: int | None = None
 
     def values_in(self, row: Row) -> dict[str, Any]:
         """The values of the message of one row, by the keys of the template's placeholders."""
