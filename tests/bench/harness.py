@@ -99,7 +99,6 @@ class Home:
             "WACOEX_META_BASE_URL": base_url,
             "WACOEX_META_TOKEN": DEFAULT_TOKEN,
             "WACOEX_RESPONDIO_BASE_URL": f"{base_url}/respondio/v2",
-            "WACOEX_RESPONDIO_TOKEN": DEFAULT_RESPONDIO_TOKEN,
         }
         if authorities := os.environ.get("SSL_CERT_DIR"):
             self.environ["SSL_CERT_DIR"] = authorities
@@ -138,7 +137,11 @@ class Home:
                 registry.add_channel(state, name, details, datetime.now(UTC))
 
     def send_through_respondio(self) -> None:
-        """Let the first number send through respond.io."""
+        """Let the first number send through respond.io.
+
+        Only now with its token: with it each plan asks respond.io about people for ten seconds.
+        """
+        self.environ["WACOEX_RESPONDIO_TOKEN"] = DEFAULT_RESPONDIO_TOKEN
         provider = ("--provider", "respondio", "--respondio-channel-id", str(RESPONDIO_CHANNEL_ID))
         finished(self.start("channel", "edit", "first", *provider))
 
