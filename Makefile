@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # On a terminal pip draws its progress; a log gets a line for each package.
 PIP_SHOWS := $(shell test -t 2 && echo --progress-bar on || echo --progress-bar off)
 
+# Many tests wait for other processes or for the clock, so one more than there are processors.
+WORKERS := $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
+
 .PHONY: help setup test test-slow screens lint format demo docs pictures bench clean
 
 help:
@@ -29,10 +32,10 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 test: setup
-	$(BIN)/python -m pytest -q -n auto --dist worksteal
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 test-slow: setup
-	$(BIN)/python -m pytest -q -n auto --dist worksteal -m slow
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m slow
 
 screens: setup
 	WRITE_SCREENS=1 $(BIN)/python -m pytest -q tests/terminal/test_screens.py
