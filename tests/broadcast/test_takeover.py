@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import shutil
 import sqlite3
@@ -10,10 +11,19 @@ from contextlib import closing
 import pytest
 
 from wacoex_cli.broadcast import takeover
+from wacoex_cli.broadcast.send import pause
 from wacoex_cli.errors import RefusedError, StateError, TemporaryError
 from wacoex_cli.foundation import generation, locks
+from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.state import open_state
-from wacoex_cli.ledger.model import Attempt, RowState, Status, attempt_id, attempt_in
+from wacoex_cli.ledger.model import (
+    Attempt,
+    RowState,
+    Status,
+    attempt_id,
+    attempt_in,
+    lock_purpose,
+)
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 
@@ -360,3 +370,19 @@ def test_a_state_of_a_row_that_there_is_not_is_an_error_of_the_file(state, plan_
     with pytest.raises(StateError, match="banana") as refused:
         rows.counts()
     assert refused.value.code == "impossible_row"
+
+
+def test_a_pause_waits_for_a_sender_that_still_keeps_the_file_of_its_lock(state, plan_rows):
+    number = plan_rows(1)
+    with state.transaction():
+        Broadcasts(state).set_status(number, Status.SENDING)
+    leaving = locks.Presence(state.path)
+    leaving.lock(lock_purpose(number))
+
+    async def pause_meanwhile():
+        asyncio.get_running_loop().call_later(0.3, leaving.leave)
+        return await pause(state, Broadcasts(state).get(number), "ana", SystemClock())
+
+    paused = asyncio.run(pause_meanwhile())
+
+    assert (paused.status, paused.reason) == (Status.PAUSED, "paused by ana")

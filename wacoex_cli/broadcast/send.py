@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -187,11 +188,20 @@ async def _end(
             )
         Broadcasts(state).set_status(broadcast_id, status, reason=f"{status.value} by {who}")
     deadline = clock.monotonic() + _PATIENCE_SECONDS
-    while Broadcasts(state).sender(broadcast_id, clock) and clock.monotonic() < deadline:
+    while not _has_ended(state, broadcast_id, clock) and clock.monotonic() < deadline:
         await clock.sleep(_POLL_SECONDS)
-    if not Broadcasts(state).sender(broadcast_id, clock):
-        takeover.settle_dead(state, broadcast_id, clock)
     return Broadcasts(state).get(broadcast_id)
+
+
+def _has_ended(state: State, broadcast_id: int, clock: Clock) -> bool:
+    """Whether nobody sends it any more; what a dead sender left is settled then."""
+    if Broadcasts(state).sender(broadcast_id, clock):
+        return False
+    # A sender that has given its row of the lock back keeps the lock's file a moment longer.
+    with contextlib.suppress(TemporaryError):
+        takeover.settle_dead(state, broadcast_id, clock)
+        return True
+    return False
 
 
 def stop_sending(invocation: Invocation, broadcast_id: int, *, for_good: bool, yes: bool) -> Result:
