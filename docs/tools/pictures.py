@@ -86,10 +86,10 @@ def status_screen() -> str:
     return "\n".join(lines).strip("\n")
 
 
-def words_of(screen: str) -> list[str]:
-    """The screen without colours and without what differs between two runs."""
+def words_of(screen: str) -> str:
+    """The screen without colours and without what differs between two runs, such as its breaks."""
     bare = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
-    return [plain(line) for line in bare.splitlines() if line.strip()]
+    return plain(bare)
 
 
 def made_from() -> dict[str, object]:

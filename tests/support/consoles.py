@@ -66,6 +66,8 @@ _VARIABLE = (
     (re.compile(r"\d{8}T\d{6}Z"), "STAMP"),
     (re.compile(r"=-?\d+\.\d+;"), "=DAYS;"),
     (re.compile(r"\b\d+(?:\.\d+)? (?:k?B|[kKM]iB|bytes)\b"), "SIZE"),
+    # A plan looks up as many people as it can in a few seconds.
+    (re.compile(r"(?<=respond\.io: )\d+\b"), "SEVERAL"),
 )
 
 
