@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from array import array
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.audience.phone_cells import shortened
+from wacoex_cli.audience.recipients_file import columns_hint
 from wacoex_cli.errors import UsageError, counted
 from wacoex_cli.templates import rule
 from wacoex_cli.templates.model import LANGUAGE, Placeholder, Template, placeholders
@@ -53,11 +53,9 @@ class Languages:
         provider: Provider,
     ) -> None:
         if column is not None and column not in columns:
-            near = difflib.get_close_matches(column, columns, n=1)
-            listed = ", ".join(f"`{name}`" for name in columns)
             raise UsageError(
                 f"the list has no column `{column}` (for `--lang-column`)",
-                hint=f"did you mean `{near[0]}`?" if near else f"its columns are {listed}",
+                hint=columns_hint(column, columns),
                 code="unknown_column",
             )
         self._column, self._provider = column, provider

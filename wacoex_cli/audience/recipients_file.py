@@ -192,19 +192,30 @@ def _names_a_phone_column(
     return any(plain(name) in group for name in names for group in known)
 
 
-def _named(title: str, columns: Sequence[str], wanted: str) -> str:
+def column_meant(wanted: str, columns: Sequence[str]) -> str | None:
+    """The column of that name, or the only one that differs from it in case and signs alone."""
     if wanted in columns:
         return wanted
     found = [column for column in columns if plain(column) == plain(wanted)]
-    if len(found) == 1:
-        return found[0]
+    return found[0] if len(found) == 1 else None
+
+
+def columns_hint(wanted: str, columns: Sequence[str]) -> str:
+    """What to write in place of a column that the list does not have."""
     near = difflib.get_close_matches(wanted, columns, n=1)
     listed = ", ".join(f"`{column}`" for column in columns)
-    raise UsageError(
-        f"{title} has no column `{wanted}` for `--phone-column`",
-        hint=f"did you mean `{near[0]}`?" if near else f"its columns are {listed}",
-        code="no_phone_column",
-    )
+    return f"did you mean `{near[0]}`?" if near else f"its columns are {listed}"
+
+
+def _named(title: str, columns: Sequence[str], wanted: str) -> str:
+    found = column_meant(wanted, columns)
+    if found is None:
+        raise UsageError(
+            f"{title} has no column `{wanted}` for `--phone-column`",
+            hint=columns_hint(wanted, columns),
+            code="no_phone_column",
+        )
+    return found
 
 
 def _no_phone_column(title: str, columns: Sequence[str]) -> UsageError:

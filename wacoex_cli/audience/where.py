@@ -23,7 +23,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
 from wacoex_cli.audience.phone_cells import shortened
-from wacoex_cli.audience.recipients_file import plain
+from wacoex_cli.audience.recipients_file import column_meant
 from wacoex_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -156,7 +156,9 @@ class Where:
             return self._among(node)
         if isinstance(node, exp.Between):
             low = self._comparison(operator.ge, node.this, node.args["low"])
-            return _all([low, self._comparison(operator.le, node.this, node.args["high"])])
+            return _combined(
+                [low, self._comparison(operator.le, node.this, node.args["high"])], decisive=False
+            )
         if isinstance(node, exp.Like | exp.ILike):
             return self._like(node)
         if isinstance(node, exp.Is) and isinstance(node.expression, exp.Null):
@@ -178,7 +180,7 @@ class Where:
             parts.append(node.expression)
             node = node.this
         tests = [self._condition(part) for part in (node, *reversed(parts))]
-        return _all(tests) if kind is exp.And else _any(tests)
+        return _combined(tests, decisive=kind is exp.Or)
 
     def _comparison(self, compare: Compare, left: exp.Expr, right: exp.Expr) -> Test:
         left, right = _bare(left), _bare(right)
@@ -267,7 +269,7 @@ class Where:
         is_of_one_kind = len({_kind(value) for value in values}) == 1
         if not is_of_one_kind or isinstance(values[0], bool):
             each = [self._comparison(operator.eq, left, item) for item in node.expressions]
-            return _any(each)
+            return _combined(each, decisive=True)
         if type(left) in _TEXT_FUNCTIONS or _kind(values[0]) == "text":
             text, texts = self._text(left), frozenset(map(str, values))
             return lambda cells: text(cells) in texts
@@ -299,11 +301,9 @@ class Where:
             raise self._refused(node, f"it cannot hold {_named(node)}")
         self._check_parts(node)
         name, columns = str(node.name), self._columns
-        if name in columns:
-            return name
-        alike = [column for column in columns if plain(column) == plain(name)]
-        if len(alike) == 1:
-            return alike[0]
+        found = column_meant(name, columns)
+        if found is not None:
+            return found
         near = difflib.get_close_matches(name, columns, n=1)
         listed = ", ".join(f"`{shortened(column)}`" for column in columns)
         hint = f"did you mean `{near[0]}`? its columns are {listed}" if near else None
@@ -509,27 +509,15 @@ def _opposite(test: Test) -> Test:
     return holds
 
 
-def _all(tests: Sequence[Test]) -> Test:
+def _combined(tests: Sequence[Test], *, decisive: bool) -> Test:
+    """`and` (False decides) or `or` (True decides); what is unknown counts until one decides."""
+
     def hold(cells: Cells) -> Truth:
-        truth: Truth = True
+        truth: Truth = not decisive
         for test in tests:
             found = test(cells)
-            if found is False:
-                return False
-            if found is None:
-                truth = None
-        return truth
-
-    return hold
-
-
-def _any(tests: Sequence[Test]) -> Test:
-    def hold(cells: Cells) -> Truth:
-        truth: Truth = False
-        for test in tests:
-            found = test(cells)
-            if found is True:
-                return True
+            if found is decisive:
+                return decisive
             if found is None:
                 truth = None
         return truth

@@ -44,7 +44,7 @@ class Evidence:
     """What a finding rests on: the fact, who said it, and when (RFC 3339, UTC).
 
     `is_said` is false where the source was asked and gave no answer: then the words are ours.
-    `who` names a person who said it; without a name it is whoever reads this.
+    `who` names a person who said it; without a name it is the reader.
     """
 
     text: str

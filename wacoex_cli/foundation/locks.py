@@ -100,7 +100,7 @@ class Presence:
         self.abandon()
 
     def abandon(self) -> None:
-        """Go away but keep the notes for whoever takes over."""
+        """Go away but keep the notes for the process that takes over."""
         # Once only: the system gives the number of a closed descriptor to the next file.
         descriptors = (self._descriptor, *self._locks)
         self._descriptor, self._locks = _CLOSED, []

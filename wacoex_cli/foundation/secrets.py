@@ -504,7 +504,7 @@ class Secrets:
     def local_key(self) -> bytes:
         """A key of this installation's own, made when it is first needed, kept in a file (0600).
 
-        With it short texts are hashed, so that whoever reads the state file cannot guess them.
+        With it short texts are hashed, so that nobody who reads the state file can guess them.
         Raises WacoexError when it can be neither read nor written.
         """
         path = self.stored.directory / LOCAL_KEY
