@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import httpx
+import aiohttp
 import pytest
 
 from tests.support.state_files import make_empty
@@ -22,6 +23,9 @@ from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID, WABA_ID, World
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
 
 TOKEN = "EAAmarkedtoken0123456789abcdefghij"
 APP_SECRET = "markedappsecret0123456789"
@@ -148,16 +152,17 @@ def test_an_answer_that_quotes_the_token_is_not_passed_on(
 def test_a_crash_with_its_traceback_gives_nothing_away(
     run, shop: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transport = httpx.AsyncHTTPTransport
-    healthy = transport.handle_async_request
+    healthy = aiohttp.TCPConnector.connect
 
-    async def fall_over(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+    async def fall_over(
+        self: aiohttp.TCPConnector, request: aiohttp.ClientRequest, *rest: Any
+    ) -> Connection:
         if request.method == "POST":
             raise ZeroDivisionError(f"{request!r} {request.headers!r}".split("?")[0])
-        return await healthy(self, request)
+        return await healthy(self, request, *rest)
 
     run(*PLAN)
-    monkeypatch.setattr(transport, "handle_async_request", fall_over)
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", fall_over)
 
     ended = run("broadcast", "send", "1", "--yes", *LOUD)
 
