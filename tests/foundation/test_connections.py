@@ -345,8 +345,12 @@ def test_without_tls_nothing_has_left(greeting: bytes) -> None:
     assert isinstance(found, NotSentError)
 
 
-def big(size: int) -> FilePart:
-    return FilePart("menu.jpg", io.BytesIO(b"x" * 3_000_000), "image/jpeg", size)
+# More than the buffers of both ends of a connection hold.
+MUCH = 16_000_000
+
+
+def file(content_bytes: int, size: int) -> FilePart:
+    return FilePart("menu.jpg", io.BytesIO(b"x" * content_bytes), "image/jpeg", size)
 
 
 @pytest.mark.parametrize("fields", [None, {"type": "image/jpeg"}])
@@ -359,8 +363,8 @@ def test_an_answer_before_the_body_is_read_is_taken(fields: dict[str, str] | Non
         is_taken.wait(PATIENCE_SECONDS)
 
     async def work(http: Http) -> list[int]:
-        upload = http.upload(server.url, headers={}, params={}, fields=fields, file=big(3_000_000))
-        refused = await upload
+        menu = file(MUCH, MUCH)
+        refused = await http.upload(server.url, headers={}, params={}, fields=fields, file=menu)
         is_taken.set()
         return [refused.status, (await post(http, server.url)).status]
 
@@ -372,9 +376,9 @@ def test_an_answer_before_the_body_is_read_is_taken(fields: dict[str, str] | Non
 @pytest.mark.parametrize("size", [2_999_999, 3_000_001])
 def test_a_file_that_changes_meanwhile_spoils_no_other_request(size: int) -> None:
     async def work(http: Http) -> Any:
-        upload = http.upload(server.url, headers={}, params={}, fields=None, file=big(size))
+        menu = file(3_000_000, size)
         with contextlib.suppress(UnansweredError):
-            await upload
+            await http.upload(server.url, headers={}, params={}, fields=None, file=menu)
             return "taken"
         return await post(http, server.url)
 
@@ -406,13 +410,15 @@ def test_a_request_that_nobody_reads_is_not_written() -> None:
         talk.head()
         time.sleep(0.2)
         was_early.append(written.is_set())
-        talk.connection.recv(3_000_000, socket.MSG_WAITALL)
+        read = 0
+        while read < MUCH - 65_536:
+            read += len(talk.connection.recv(1024**2))
         talk.say(OK)
 
     async def work(http: Http) -> Answer:
         on_written.set(written.set)
-        file = FilePart("a", io.BytesIO(b"x" * 12_000_000), "image/jpeg", 12_000_000)
-        return await http.upload(server.url, headers={}, params={}, fields=None, file=file)
+        menu = file(MUCH, MUCH)
+        return await http.upload(server.url, headers={}, params={}, fields=None, file=menu)
 
     with serving(script) as server:
         assert asked(work).status == 200

@@ -18,6 +18,7 @@ import httpx
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.http_writer import StreamWriter
 from aiohttp.tracing import Trace
 from yarl import URL
 
@@ -130,7 +131,7 @@ class _Transport(httpx.AsyncBaseTransport):
         body = None
         if not isinstance(request.stream, httpx.ByteStream) or request.content:
             pieces = cast("AsyncIterable[bytes]", request.stream)
-            body = _Body(pieces, limits["write"], request.extensions.get("on_written"))
+            body = _RequestBody(pieces, limits["write"], request.extensions.get("on_written"))
         # A proxy connects to somebody else too before anything can be sent.
         connecting = limits["connect"] + (limits["read"] if self._proxy else 0.0)
         return await self._pool.session.request(
@@ -191,7 +192,7 @@ class _Connector(aiohttp.TCPConnector):
         return bool(poll.poll(0))
 
 
-class _Body(aiohttp.Payload):
+class _RequestBody(aiohttp.Payload):
     """The body of a request, sent once, whose every piece is written within `seconds`."""
 
     def __init__(
@@ -210,6 +211,17 @@ class _Body(aiohttp.Payload):
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
+        try:
+            await self._write_pieces(writer, content_length)
+        except BaseException:
+            # Closed in order, a connection waits for its other end to read what is left.
+            if isinstance(writer, StreamWriter) and writer.transport is not None:
+                writer.transport.abort()
+            raise
+        if self._on_written is not None:
+            self._on_written()
+
+    async def _write_pieces(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         written = 0
         async for piece in self._value:
             written += len(piece)
@@ -219,8 +231,6 @@ class _Body(aiohttp.Payload):
                 await writer.write(piece)
         if content_length is not None and written < content_length:
             raise ValueError("the body is shorter than its headers say")
-        if self._on_written is not None:
-            self._on_written()
 
 
 class _AnswerStream(httpx.AsyncByteStream):
