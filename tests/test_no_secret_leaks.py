@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import aiohttp
+import httpx
 import pytest
 
 from tests.support.state_files import make_empty
@@ -23,9 +23,6 @@ from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID, WABA_ID, World
-
-if TYPE_CHECKING:
-    from aiohttp.connector import Connection
 
 TOKEN = "EAAmarkedtoken0123456789abcdefghij"
 APP_SECRET = "markedappsecret0123456789"
@@ -152,17 +149,17 @@ def test_an_answer_that_quotes_the_token_is_not_passed_on(
 def test_a_crash_with_its_traceback_gives_nothing_away(
     run, shop: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    healthy = aiohttp.TCPConnector.connect
+    healthy = httpx.AsyncClient.send
 
     async def fall_over(
-        self: aiohttp.TCPConnector, request: aiohttp.ClientRequest, *rest: Any
-    ) -> Connection:
+        self: httpx.AsyncClient, request: httpx.Request, **settings: Any
+    ) -> httpx.Response:
         if request.method == "POST":
             raise ZeroDivisionError(f"{request!r} {request.headers!r}".split("?")[0])
-        return await healthy(self, request, *rest)
+        return await healthy(self, request, **settings)
 
     run(*PLAN)
-    monkeypatch.setattr(aiohttp.TCPConnector, "connect", fall_over)
+    monkeypatch.setattr(httpx.AsyncClient, "send", fall_over)
 
     ended = run("broadcast", "send", "1", "--yes", *LOUD)
 

@@ -203,7 +203,7 @@ class _RequestBody(aiohttp.Payload):
         self._on_written = on_written
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        raise TypeError("a body that is sent once is no text")
+        raise TypeError("the pieces of a body are read once")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         await self.write_with_length(writer, None)
