@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -148,16 +149,17 @@ def test_an_answer_that_quotes_the_token_is_not_passed_on(
 def test_a_crash_with_its_traceback_gives_nothing_away(
     run, shop: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transport = httpx.AsyncHTTPTransport
-    healthy = transport.handle_async_request
+    healthy = httpx.AsyncClient.send
 
-    async def fall_over(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+    async def fall_over(
+        self: httpx.AsyncClient, request: httpx.Request, **settings: Any
+    ) -> httpx.Response:
         if request.method == "POST":
             raise ZeroDivisionError(f"{request!r} {request.headers!r}".split("?")[0])
-        return await healthy(self, request)
+        return await healthy(self, request, **settings)
 
     run(*PLAN)
-    monkeypatch.setattr(transport, "handle_async_request", fall_over)
+    monkeypatch.setattr(httpx.AsyncClient, "send", fall_over)
 
     ended = run("broadcast", "send", "1", "--yes", *LOUD)
 

@@ -11,12 +11,12 @@ import math
 import random
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import BinaryIO, NoReturn, cast
+from typing import Any, BinaryIO, NoReturn, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -127,17 +127,15 @@ LONGEST_WAIT_SECONDS = 30 * 86_400.0
 MOST_ANSWER_BYTES = 8 * 1024 * 1024
 """The largest answer that is read, as it travels and decoded."""
 WINDOW = 64
-"""Requests that may be open at once."""
+"""Requests that may be open at once, if nobody says otherwise."""
 READ_PATIENCE_SECONDS = 20.0
 """How long a read is tried again, if nobody says otherwise."""
 
 on_written: ContextVar[Callable[[], None] | None] = ContextVar("on_written", default=None)
-"""Called, if it is set, as soon as a whole request is written to its connection."""
+"""Called, if it is set, as soon as the whole body of a request is written to its connection."""
 
 _TIMEOUT = httpx.Timeout(connect=5.0, write=5.0, read=30.0, pool=1.0)
-_LIMITS = httpx.Limits(
-    max_connections=WINDOW, max_keepalive_connections=WINDOW, keepalive_expiry=60.0
-)
+_KEPT_SECONDS = 60.0
 _MOST_TRIES = 4
 # A slower connection than this cannot upload: a file of 100 MB has 35 minutes.
 _PIECE_BYTES = 256 * 1024
@@ -158,7 +156,10 @@ _UNPROXIED = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
 class Http:
-    """An HTTP client that opens on first use. All times are seconds."""
+    """An HTTP client that opens on first use. All times are seconds.
+
+    `window` requests may be open at once. Another one waits for a second, and is then not sent.
+    """
 
     def __init__(
         self,
@@ -168,12 +169,14 @@ class Http:
         transport: httpx.AsyncBaseTransport | None = None,
         jitter: Callable[[], float] = random.random,
         exchange_seconds: float = _WHOLE_EXCHANGE_SECONDS,
+        window: int = WINDOW,
     ) -> None:
         self.clock = clock
         self._log = log
         self._transport = transport
         self._jitter = jitter
         self._exchange_seconds = exchange_seconds
+        self._window = window
         self._client: httpx.AsyncClient | None = None
         self._one_large: asyncio.Lock
 
@@ -356,7 +359,7 @@ class Http:
                     content=content,
                     data=fields,
                     files=files,
-                    extensions=_watched(on_written.get()),
+                    extensions={"on_written": on_written.get()},
                 )
                 async with opened as response, contextlib.AsyncExitStack() as turn:
                     body = await self._body(response, turn)
@@ -408,18 +411,10 @@ class Http:
             # A lock belongs to the event loop it was waited for in, as the client does.
             self._one_large = asyncio.Lock()
             # The library's own log lines show whole URLs.
-            for name in ("httpx", "httpcore"):
+            for name in ("httpx", "aiohttp"):
                 logging.getLogger(name).setLevel(logging.WARNING)
             with contextlib.suppress(OSError, ValueError, ImportError, httpx.InvalidURL):
-                self._client = httpx.AsyncClient(
-                    timeout=_TIMEOUT,
-                    limits=_LIMITS,
-                    transport=self._transport,
-                    mounts=dict.fromkeys(_UNPROXIED),
-                    follow_redirects=False,
-                    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-                    headers={"User-Agent": f"wacoex/{wacoex_cli.__version__}"},
-                )
+                self._client = self._made()
         if self._client is None:
             raise UsageError(
                 "the proxy or certificate settings of the environment cannot be used",
@@ -429,22 +424,26 @@ class Http:
             )
         return self._client
 
+    def _made(self) -> httpx.AsyncClient:
+        settings: dict[str, Any] = {
+            "timeout": _TIMEOUT,
+            "mounts": dict.fromkeys(_UNPROXIED),
+            "follow_redirects": False,
+            "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            "headers": {"User-Agent": f"wacoex/{wacoex_cli.__version__}"},
+        }
+        if self._transport is not None:
+            return httpx.AsyncClient(transport=self._transport, **settings)
+        # Imported when something is asked: it takes as long as httpx itself.
+        from wacoex_cli.foundation.connections import AiohttpClient
+
+        limits = httpx.Limits(max_connections=self._window, keepalive_expiry=_KEPT_SECONDS)
+        return AiohttpClient(limits=limits, **settings)
+
 
 async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
     while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
         yield piece
-
-
-def _watched(report: Callable[[], None] | None) -> dict[str, Callable[..., Awaitable[None]]]:
-    """What makes the library say when a request is written; nothing when nobody wants to know."""
-    if report is None:
-        return {}
-
-    async def trace(event: str, _: Mapping[str, object]) -> None:
-        if event.endswith("send_request_body.complete"):
-            report()
-
-    return {"trace": trace}
 
 
 def _host(url: str) -> str:
