@@ -23,7 +23,16 @@ from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA
 
 CHECKOUT = Path(wacoex_cli.__file__).parents[1]
 PAGE = CHECKOUT / "docs" / "architecture.md"
-ROW_PACKAGES = ("audience", "contacts", "templates", "ledger", "pressure", "broadcast", "platforms")
+ROW_PACKAGES = (
+    "audience",
+    "contacts",
+    "templates",
+    "ledger",
+    "pressure",
+    "sending",
+    "broadcast",
+    "platforms",
+)
 WEBHOOK_PACKAGES = ("events", "platforms", "channels", "diagnosis")
 APP_SECRET = "app-secret-0123456789"
 

@@ -8,14 +8,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast.engine import Exchange, Report
-from wacoex_cli.broadcast.guards import Run, SendOrder
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.ledger.model import RowState, Settled, lock_purpose
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.sending.exchange import Exchange, Report
+from wacoex_cli.sending.guards import Run, SendOrder
 
 if TYPE_CHECKING:
     from pathlib import Path

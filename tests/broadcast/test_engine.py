@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.bench.figures import most_in_a_second
-from wacoex_cli.broadcast.engine import WINDOW, Course, Engine, Exchange, Granted, Hooks, Report
-from wacoex_cli.broadcast.guards import Breaker, Run, SendOrder
 from wacoex_cli.contacts.store import add_optout, is_opted_out
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation import locks
@@ -42,6 +40,9 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.answers import Taken
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE
+from wacoex_cli.sending.engine import WINDOW, Engine, Hooks
+from wacoex_cli.sending.exchange import Course, Exchange, Granted, Report
+from wacoex_cli.sending.guards import Breaker, Run, SendOrder
 from wacoex_cli.throughput import throttle
 from wacoex_cli.throughput.throttle import Answered
 

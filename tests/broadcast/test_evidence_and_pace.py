@@ -17,8 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.bench.figures import most_in_a_second
-from wacoex_cli.broadcast.engine import Exchange, Report
-from wacoex_cli.broadcast.guards import Run, SendOrder
 from wacoex_cli.broadcast.reconcile import (
     Candidate,
     Conversation,
@@ -37,6 +35,8 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.respondio import SENDING
 from wacoex_cli.sandbox.respondio_world import RespondIOWorld
 from wacoex_cli.sandbox.world import PHONE
+from wacoex_cli.sending.exchange import Exchange, Report
+from wacoex_cli.sending.guards import Run, SendOrder
 from wacoex_cli.throughput import throttle
 from wacoex_cli.throughput.throttle import (
     GUARD,

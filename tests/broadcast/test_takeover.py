@@ -9,13 +9,13 @@ from contextlib import closing
 
 import pytest
 
-from wacoex_cli.broadcast import takeover
 from wacoex_cli.errors import RefusedError, StateError, TemporaryError
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.ledger.model import Attempt, RowState, Status, attempt_id, attempt_in
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.sending import takeover
 
 
 def dead(state, *attempts, state_id=None):

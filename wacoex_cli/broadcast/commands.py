@@ -399,9 +399,9 @@ def send(
     with the broadcast: `resume` keeps to them too.
     """
     _check(invocation, options.rate, progress)
-    from wacoex_cli.broadcast.guards import send_order
     from wacoex_cli.broadcast.plan import PlanOrder
     from wacoex_cli.broadcast.send import plan_and_send
+    from wacoex_cli.sending.guards import send_order
 
     order = send_order(**options._asdict(), yes=yes)
     source = _one_list(to, file, "--to")
@@ -439,9 +439,9 @@ def retry(
     wacoex leaves out people who have opted out since, or who have the message by now.
     """
     _check(invocation, options.rate, progress)
-    from wacoex_cli.broadcast.guards import send_order
     from wacoex_cli.broadcast.plan import PlanOrder
     from wacoex_cli.broadcast.send import plan_and_send
+    from wacoex_cli.sending.guards import send_order
 
     order = send_order(**options._asdict(), yes=yes)
     return plan_and_send(invocation, broadcast_id, order, PlanOrder(dry_run=dry_run), only)
@@ -467,8 +467,8 @@ def resume(
     Without an id the one paused broadcast of the channel goes on.
     """
     _check(invocation, options.rate, progress)
-    from wacoex_cli.broadcast.guards import send_order
     from wacoex_cli.broadcast.send import plan_and_send
+    from wacoex_cli.sending.guards import send_order
 
     order = send_order(**options._asdict(), yes=yes, resume=True)
     return plan_and_send(invocation, broadcast_id, order)

@@ -7,22 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.broadcast import report, takeover
+from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.checks import check_audience
-from wacoex_cli.broadcast.engine import Sent, send
 from wacoex_cli.broadcast.estimate import way_through
-from wacoex_cli.broadcast.guards import (
-    ALREADY_SENT,
-    CANARY_WORD,
-    UNGUARDED,
-    Guards,
-    SendOrder,
-    check_overlap,
-    demand_open_hours,
-    refusal_of,
-    times_of,
-    wait_until,
-)
 from wacoex_cli.broadcast.plan import PlanOrder, plan_again, plan_broadcast, show_plan
 from wacoex_cli.broadcast.preflight import (
     Reread,
@@ -38,7 +25,6 @@ from wacoex_cli.broadcast.preflight import (
     reread,
     show_requests,
 )
-from wacoex_cli.broadcast.providers import SendingProvider, means_of, polling, provider_for
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import active, choose_channel
 from wacoex_cli.contacts.quiet_hours import NEVER_OPEN
@@ -78,6 +64,21 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import classify
 from wacoex_cli.pressure.guard import PeopleGuard
 from wacoex_cli.pressure.model import pressure_of
+from wacoex_cli.sending import takeover
+from wacoex_cli.sending.guards import (
+    ALREADY_SENT,
+    CANARY_WORD,
+    UNGUARDED,
+    Guards,
+    SendOrder,
+    check_overlap,
+    demand_open_hours,
+    refusal_of,
+    times_of,
+    wait_until,
+)
+from wacoex_cli.sending.process import Sent, send
+from wacoex_cli.sending.providers import SendingProvider, means_of, polling, provider_for
 from wacoex_cli.templates.preview import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import takeover
 from wacoex_cli.errors import StateError, TemporaryError, UsageError, counted
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog
@@ -41,6 +40,7 @@ from wacoex_cli.ledger.model import lock_purpose
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.schema import migrations
+from wacoex_cli.sending import takeover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
