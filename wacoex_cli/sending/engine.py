@@ -1,29 +1,28 @@
 """Sends the rows of one broadcast by the clock, and always knows what became of them.
 
 Dispatch is an open loop: a request leaves when its slot comes, whatever the answers do; only the
-number of requests under way is capped. A tick trades results for new claims and slots, in one
+number of requests under way is capped. A tick trades results for new claims and slots, in a
 durable transaction with the state file: a row that is handed out is on disk as claimed before its
-request can leave. It runs in a thread, so that a slow disk delays no request.
+request can leave.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import Clock, SteadyClock
 from wacoex_cli.foundation.http import on_written
-from wacoex_cli.foundation.workspace import meanwhile, short_collections
+from wacoex_cli.foundation.workspace import meanwhile
 from wacoex_cli.ledger.model import Claim, RowState, RunProgress, Settled, Status, Stop
 from wacoex_cli.platforms.answers import NotSent, Reply, Unclear
 from wacoex_cli.sending.exchange import Granted, Report
 from wacoex_cli.sending.guards import Breaker
 from wacoex_cli.sending.providers import judge
+from wacoex_cli.sending.writer import TICK_SECONDS, seconds_to_tick
 from wacoex_cli.throughput import throttle
 from wacoex_cli.throughput.throttle import Departure, Departures
 
@@ -34,8 +33,7 @@ if TYPE_CHECKING:
 WINDOW = 64
 """Most requests under way at once; when a server hangs this gives, not the pace."""
 
-TICK_SECONDS = 0.1
-IDLE_TICK_SECONDS = 0.25
+_SKIPPED_WHEN_IDLE_SECONDS = 2 * TICK_SECONDS
 DRAIN_SECONDS = 10.0
 _UNREACHABLE_SECONDS = 120.0
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -50,7 +48,7 @@ class Hooks:
     `remote` is the name of the other side, for people.
     """
 
-    exchange: Callable[[Report], Granted]
+    exchange: Callable[[Report], Awaitable[Granted]]
     note_departure: Callable[[Claim], None]
     send: Callable[[Claim], Awaitable[Reply]]
     on_counts: Callable[[RunProgress], None]
@@ -97,6 +95,7 @@ class Engine:
         self._stop: Stop | None = None
         self._abort = False
         self.stopped = asyncio.Event()
+        self._is_due = asyncio.Event()
         self._has_slots = asyncio.Event()
         self._failure: BaseException | None = None
 
@@ -106,6 +105,7 @@ class Engine:
             self._stop = stop
         self._abort = self._abort or at_once
         self.stopped.set()
+        self._is_due.set()
 
     def fail(self, error: BaseException) -> None:
         """Stop like that because of an error, which `run` then raises."""
@@ -119,28 +119,24 @@ class Engine:
             StateError: the state file could not be written; nothing leaves after that.
             BaseException: what `fail` received.
         """
-        with (
-            short_collections(),
-            ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger") as ledger,
-        ):
+        try:
+            async with meanwhile(self._dispatch(), self.fail):
+                await self._tick_until_done()
+        except Exception as error:
+            self.fail(error)
+        finally:
+            await self._drain()
             try:
-                async with meanwhile(self._dispatch(), self.fail):
-                    await self._tick_until_done(ledger)
+                await self._trade(is_last=True)
             except Exception as error:
                 self.fail(error)
-            finally:
-                await self._drain()
-                try:
-                    await self._trade(ledger, is_last=True)
-                except Exception as error:
-                    self.fail(error)
         if self._failure:
             raise self._failure
         return self._stop
 
-    async def _tick_until_done(self, ledger: ThreadPoolExecutor) -> None:
+    async def _tick_until_done(self) -> None:
         while self._stop is None:
-            granted = await self._trade(ledger)
+            granted = await self._trade()
             if not granted.is_ours:
                 self.stop(Stop("another process took this broadcast over", 6))
             elif granted.status is not Status.SENDING:
@@ -152,17 +148,26 @@ class Engine:
             elif (hold := granted.hold_until - self._clock.monotonic()) > _LONGEST_HOLD_SECONDS:
                 self.stop(self._too_long_a_hold(hold, None))
             else:
-                seconds = TICK_SECONDS if self._is_busy() else IDLE_TICK_SECONDS
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.stopped.wait(), seconds)
+                await self._wait_for_tick()
+
+    async def _wait_for_tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        seconds = seconds_to_tick(loop.time())
+        if not self._is_busy():
+            seconds += _SKIPPED_WHEN_IDLE_SECONDS
+        timer = loop.call_later(seconds, self._is_due.set)
+        try:
+            await self._is_due.wait()
+        finally:
+            timer.cancel()
+        self._is_due.clear()
 
     def _is_busy(self) -> bool:
         return bool(self._claims or self._under_way or self._settled)
 
-    async def _trade(self, ledger: ThreadPoolExecutor, *, is_last: bool = False) -> Granted:
+    async def _trade(self, *, is_last: bool = False) -> Granted:
         report = self._report(is_last=is_last)
-        loop = asyncio.get_running_loop()
-        granted = await loop.run_in_executor(ledger, self._hooks.exchange, report)
+        granted = await self._hooks.exchange(report)
         # Only now: what a failed transaction did not record must go into the next one.
         del self._settled[: len(report.settled)]
         del self._answers[: len(report.answers)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.contacts.stops import note_refusal
 from wacoex_cli.foundation import locks
@@ -29,6 +29,8 @@ from wacoex_cli.throughput.store import Paces
 from wacoex_cli.throughput.throttle import NO_SPREAD, Spread
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from wacoex_cli.foundation.locks import Presence
     from wacoex_cli.foundation.state import State
     from wacoex_cli.throughput.throttle import Answered, SendingPace
@@ -84,6 +86,22 @@ class Granted:
     guard: float = throttle.GUARD
 
 
+class Outlook(NamedTuple):
+    """What a tick can book, foreseen from the paces that were `read`.
+
+    `paces` are those after the answers were learned from, `booked` those after all `slots` from
+    `start` to `horizon` (monotonic seconds) were taken. `lead` is how far ahead `start` was.
+    """
+
+    read: tuple[SendingPace | None, ...]
+    lead: float
+    start: float
+    horizon: float
+    paces: tuple[SendingPace, ...]
+    booked: tuple[SendingPace, ...]
+    slots: tuple[float, ...]
+
+
 class Course:
     """How many rows were done with over the last minute. Times are monotonic seconds."""
 
@@ -118,46 +136,64 @@ class Exchange:
         self._broadcasts = Broadcasts(state)
         self._paces = Paces(state)
         self._guard = RunGuard(state, clock, run)
+        self._keys = [pace_key(run.broadcast_id), run.phone]
+        if run.endpoint:
+            self._keys.append(run.endpoint)
         self._last_tick = run.started_at
         self._idle_seconds = 0.0
         self._was_idle = False
         self._is_guarded = run.guards != UNGUARDED
 
-    def __call__(self, report: Report) -> Granted:
-        """Record, learn, book and claim; durable when it returns.
+    def look(self, report: Report, lead: float) -> Outlook:
+        """Learn from the answers and book slots, before the write lock is taken.
+
+        The first slot is `lead` seconds ahead at the earliest.
+        """
+        return self._foresee(self._read_paces(), report, lead)
+
+    def trade(self, report: Report, outlook: Outlook) -> Callable[[], Granted]:
+        """Record and claim, inside a transaction; once it is durable, call what this returns.
+
+        What was foreseen counts as long as nobody else has changed the paces meanwhile.
 
         Raises:
             StateError: the state file cannot be written.
         """
         now = self._clock.monotonic()
-        with self._state.transaction():
-            is_ours = self._beat(now)
-            self._record(report)
-            paces = self._learn(report, now)
-            status = self._broadcasts.status(self._run.broadcast_id)
-            may_send = is_ours and status is Status.SENDING
-            claims: tuple[Claim, ...] = ()
-            slots: tuple[float, ...] = ()
-            leave = self._guard.leave() if may_send else Leave()
-            if may_send and leave.stop is None:
-                claims, slots, paces = self._grant(report, paces, leave, now)
-            for key, pace in zip((self._run.phone, self._run.endpoint), paces, strict=False):
-                self._paces.save(str(key), pace, self._clock)
-            has_more = bool(claims) or self._rows.has_more(self._guard.steady.now())
-            self._mark(report, bool(claims), now)
-        hold_until = max(pace.hold_until for pace in paces)
-        snapshot = self._snapshot(report, paces[-1].told_limit, now)
-        return Granted(
-            claims,
-            slots,
-            status,
-            is_ours,
-            hold_until,
-            has_more,
-            snapshot,
-            leave.stop or self._guard.stop,
-            guard=paces[-1].guard,
-        )
+        is_ours = self._beat(now)
+        self._record(report)
+        read = self._read_paces()
+        if outlook.read != read or outlook.start < now:
+            outlook = self._foresee(read, report, outlook.lead)
+        status = self._broadcasts.status(self._run.broadcast_id)
+        may_send = is_ours and status is Status.SENDING
+        claims: tuple[Claim, ...] = ()
+        slots: tuple[float, ...] = ()
+        leave = self._guard.leave() if may_send else Leave()
+        booked = outlook.paces
+        if may_send and leave.stop is None:
+            claims, slots, booked = self._grant(report, outlook, leave)
+        # Without a slot too: else a pace from another boot would start anew at every tick.
+        for key, pace in zip(self._keys, booked, strict=True):
+            self._paces.save(key, pace, self._clock)
+        has_more = bool(claims) or self._rows.has_more(self._guard.steady.now())
+        self._mark(report, bool(claims), now)
+        answering = booked[-1]
+
+        def granted() -> Granted:
+            return Granted(
+                claims,
+                slots,
+                status,
+                is_ours,
+                max(pace.hold_until for pace in booked[1:]),
+                has_more,
+                self._snapshot(report, answering.told_limit, now),
+                leave.stop or self._guard.stop,
+                guard=answering.guard,
+            )
+
+        return granted
 
     def _beat(self, now: float) -> bool:
         if now - self._last_beat >= _BEAT_SECONDS:
@@ -176,21 +212,39 @@ class Exchange:
                 channel_id = self._broadcasts.get(run.broadcast_id).channel_id
                 note_refusal(self._state, phone, channel_id, to_text(now), now)
 
-    def _learn(self, report: Report, now: float) -> tuple[SendingPace, ...]:
-        """The pace of the number, and that of the account: the last one is whose answers these are.
+    def _read_paces(self) -> tuple[SendingPace | None, ...]:
+        """The paces of this broadcast, of the number, and of the account, if it has one."""
+        return tuple(self._paces.find(key, self._clock) for key in self._keys)
+
+    def _foresee(
+        self, read: tuple[SendingPace | None, ...], report: Report, lead: float
+    ) -> Outlook:
+        now = self._clock.monotonic()
+        start, horizon = now + lead, now + LOOK_AHEAD_SECONDS
+        own, number, *account = paces = self._learn(read, report, now)
+        number, others, slots = throttle.book(number, (own, *account), start, horizon, report.room)
+        booked = (others[0], number, *others[1:])
+        return Outlook(read, lead, start, horizon, paces, booked, slots)
+
+    def _learn(
+        self, read: tuple[SendingPace | None, ...], report: Report, now: float
+    ) -> tuple[SendingPace, ...]:
+        """The paces after these answers; the last one is of whom they come from.
 
         An account that answers for Meta says nothing about what the number itself bears.
         """
-        run, clock = self._run, self._clock
-        paces = [self._paces.load(run.phone, run.order.limit, clock)]
+        run = self._run
         limit = run.order.limit
+        limits = [run.rate, limit]
         if run.endpoint:
-            unreported = throttle.UNREPORTED_MESSAGES_PER_SECOND
-            account = self._paces.load(run.endpoint, unreported, clock)
+            limits.append(throttle.UNREPORTED_MESSAGES_PER_SECOND)
+        paces = [pace or throttle.fresh(rate, now) for pace, rate in zip(read, limits, strict=True)]
+        interval = throttle.slot_interval(run.rate)
+        paces[0] = replace(paces[0], interval=interval, anchor=interval)
+        if run.endpoint:
             if (allowed := run.told_limit()) is not None:
-                account = throttle.with_limit(account, allowed, now)
-            paces.append(account)
-            limit = account.told_limit or unreported
+                paces[-1] = throttle.with_limit(paces[-1], allowed, now)
+            limit = paces[-1].told_limit or throttle.UNREPORTED_MESSAGES_PER_SECOND
         answering = paces[-1]
         for answer in report.answers:
             answering = throttle.learn(answering, answer, limit, now)
@@ -202,23 +256,18 @@ class Exchange:
         return (*paces[:-1], answering)
 
     def _grant(
-        self, report: Report, paces: tuple[SendingPace, ...], leave: Leave, now: float
+        self, report: Report, outlook: Outlook, leave: Leave
     ) -> tuple[tuple[Claim, ...], tuple[float, ...], tuple[SendingPace, ...]]:
-        run = self._run
-        key = pace_key(run.broadcast_id)
-        own = self._paces.load(key, run.rate, self._clock)
-        interval = throttle.slot_interval(run.rate)
-        own = replace(own, interval=interval, anchor=interval)
-        start, horizon = now + LEAD_SECONDS, min(now + LOOK_AHEAD_SECONDS, leave.before)
-        number, others = paces[0], (own, *paces[1:])
-        _, _, possible = throttle.book(number, others, start, horizon, report.room)
-        wanted = len(possible) + report.waiting_slots - report.waiting_claims
+        start, horizon = outlook.start, min(outlook.horizon, leave.before)
+        possible = sum(slot <= horizon for slot in outlook.slots)
+        wanted = possible + report.waiting_slots - report.waiting_claims
         claims = self._guard.claim(self._presence.holder, max(0, min(wanted, leave.rows)))
         needed = len(claims) + report.waiting_claims - report.waiting_slots
-        number, others, slots = throttle.book(number, others, start, horizon, max(0, needed))
-        # Without a slot too: else a pace from another boot would start anew at every tick.
-        self._paces.save(key, others[0], self._clock)
-        return claims, slots, (number, *others[1:])
+        if needed == len(outlook.slots):
+            return claims, outlook.slots, outlook.booked
+        own, number, *others = outlook.paces
+        number, rest, slots = throttle.book(number, (own, *others), start, horizon, max(0, needed))
+        return claims, slots, (rest[0], number, *rest[1:])
 
     def _snapshot(self, report: Report, told_limit: float | None, now: float) -> RunProgress | None:
         if now < self._next_snapshot and not report.is_last:
@@ -256,3 +305,39 @@ class Exchange:
             bunched=report.bunched,
             now=self._clock.now(),
         )
+
+
+def trade_together(
+    state: State, trades: Sequence[tuple[Exchange, Report]], commit_seconds: float = 0.0
+) -> list[Granted | BaseException]:
+    """Trade for several broadcasts in one transaction; durable when it returns.
+
+    The first slots are so far ahead that a commit of `commit_seconds` does not miss them. What
+    fails for one broadcast is undone, and the error stands in its place; the others go on. When
+    the transaction itself fails, its error stands in every place: nothing was recorded or claimed.
+    """
+    lead = LEAD_SECONDS + commit_seconds
+    outcomes: list[Callable[[], Granted] | Exception] = []
+    try:
+        outlooks = [exchange.look(report, lead) for exchange, report in trades]
+        with state.transaction():
+            for (exchange, report), outlook in zip(trades, outlooks, strict=True):
+                try:
+                    with state.part_of_transaction():
+                        outcomes.append(exchange.trade(report, outlook))
+                except Exception as error:
+                    if not state.in_transaction:
+                        raise
+                    outcomes.append(error)
+    except Exception as error:
+        return [error for _ in trades]
+    return [_granted(outcome) for outcome in outcomes]
+
+
+def _granted(outcome: Callable[[], Granted] | Exception) -> Granted | Exception:
+    if isinstance(outcome, Exception):
+        return outcome
+    try:
+        return outcome()
+    except Exception as error:
+        return error

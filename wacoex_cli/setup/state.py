@@ -532,7 +532,7 @@ def _impossible(state: State) -> Iterator[Problem]:
 
 def _open_to_others(path: Path) -> Iterator[Problem]:
     presences = locks.presence_directory(path)
-    endings = ("", *COMPANIONS, ".lock", ".generation")
+    endings = ("", *COMPANIONS, ".lock", ".turn", ".generation")
     files = [path.with_name(f"{path.name}{ending}") for ending in endings]
     for file in [*files, presences]:
         if file.exists() and file.stat().st_mode & _FOR_OTHERS:
