@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.bench.figures import most_in_a_second
+from wacoex_cli.broadcast import side_by_side
 from wacoex_cli.broadcast.side_by_side import MOST_NUMBERS_IN_A_PROCESS, divide
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
@@ -264,3 +265,18 @@ def test_more_numbers_are_divided_and_a_number_stays_whole() -> None:
     numbers = [{tasks[place].channel.phone for place in share} for share in shares]
     assert [len(each) for each in numbers] == [13, 12]
     assert not numbers[0] & numbers[1]
+
+
+def test_two_processes_send_what_one_would(
+    agency: Agency, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_by_side, "MOST_NUMBERS_IN_A_PROCESS", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    planned = [agency.planned(number, 10) for number in (1, 2, 3)]
+
+    ended = cli("broadcast", "send", *(each.broadcast_id for each in planned), "--yes", "--json")
+
+    assert ended.code == 0, ended.err
+    assert {agency.status(each) for each in planned} == {Status.COMPLETED}
+    assert ended.data["totals"]["taken"] == 30
+    assert agency.shop.taken_twice() == []

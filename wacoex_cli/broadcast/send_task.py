@@ -108,7 +108,7 @@ def prepare(
 
 
 @dataclass(frozen=True)
-class Checked:
+class SendCheck:
     """What forbids sending, who has the message already, and the template of now.
 
     `people` are sent to; `left_out` are others of the plan.
@@ -120,7 +120,7 @@ class Checked:
     people: int
     left_out: int
 
-    def news_since(self, before: Checked) -> tuple[Finding, ...]:
+    def news_since(self, before: SendCheck) -> tuple[Finding, ...]:
         """The findings that were not there before."""
         known = {(finding.id, finding.title) for finding in before.findings}
         return tuple(each for each in self.findings if (each.id, each.title) not in known)
@@ -148,11 +148,11 @@ class SendTask:
     def sentences(self, overlap: Overlap) -> list[str]:
         return overlap.sentences(self.workspace.clock.now())
 
-    def check(self) -> Checked:
+    def check(self) -> SendCheck:
         """What forbids sending, and who has the message already; refuses what it must."""
         return self.workspace.run(self.look())
 
-    async def look(self) -> Checked:
+    async def look(self) -> SendCheck:
         """The same for a running loop."""
         state, clock = self.workspace.state, self.workspace.clock
         number = self.broadcast.broadcast_id
@@ -179,7 +179,7 @@ class SendTask:
         _refuse_critical(findings, self.order.overrule)
         if self.repeats is RepeatPolicy.SENT:
             findings += check_overlap(overlap, self.channel.name, clock.now())
-        return Checked(tuple(findings), overlap, template, people, left_out)
+        return SendCheck(tuple(findings), overlap, template, people, left_out)
 
     async def _read(self, broadcast: Broadcast) -> tuple[list[Finding], Reread]:
         """What Meta or respond.io say now against sending, and the template as it is now."""
@@ -201,7 +201,7 @@ class SendTask:
         found += await check_media(state, provider, broadcast, self.workspace.clock)
         return [*found, *again.findings], again
 
-    def tell(self, checked: Checked, dialogue: Dialogue) -> None:
+    def tell(self, checked: SendCheck, dialogue: Dialogue) -> None:
         """Say what speaks against it, what holds it back, and who is left out."""
         for line in report.findings_text(checked.findings):
             dialogue.note(line)
@@ -220,7 +220,7 @@ class SendTask:
             if doubt := PeopleGuard(state, broadcast, pressure, self.workspace.clock).doubt():
                 dialogue.warn(doubt)
 
-    def follow(self, checked: Checked) -> None:
+    def follow(self, checked: SendCheck) -> None:
         """Let what was read of the template count from now on."""
         follow_reread(self.workspace.state, self.broadcast.broadcast_id, checked.template)
 
@@ -235,18 +235,18 @@ class SendTask:
         kind, overruled = self.provider.kind, self.order.overrule
         return meanwhile(keep_reading(state, number, look, kind, overruled, clock))
 
-    def summary(self, sent: Sent, checked: Checked) -> dict[str, Any]:
+    def summary(self, sent: Sent, checked: SendCheck) -> dict[str, Any]:
         """The `data` of how it ended."""
         data = report.summary(self.workspace.state, sent.broadcast, sent.counts)
         data["stopped_by"] = sent.stop.reason if sent.stop else None
         data["findings"] = [finding.to_json() for finding in checked.findings]
         return data
 
-    def question(self, checked: Checked) -> str:
+    def question(self, checked: SendCheck) -> str:
         """What a person says yes to."""
         return f"send {self.sentence(checked)}?"
 
-    def sentence(self, checked: Checked) -> str:
+    def sentence(self, checked: SendCheck) -> str:
         """What is sent to whom, from which number, how fast, and how long that takes."""
         state, broadcast, guards = self.workspace.state, self.broadcast, self.order.guards
         people = checked.people

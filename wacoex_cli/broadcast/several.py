@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.plan import PlanOrder
 from wacoex_cli.broadcast.send import chosen
-from wacoex_cli.broadcast.send_task import Checked, SendTask, failures, prepare
+from wacoex_cli.broadcast.send_task import SendCheck, SendTask, failures, prepare
 from wacoex_cli.broadcast.side_by_side import run_side_by_side
 from wacoex_cli.contacts.stops import follow
 from wacoex_cli.errors import DeclinedError, RefusedError, UsageError, WacoexError, counted
@@ -19,7 +19,7 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sending.guards import wait_until
 from wacoex_cli.sending.process import Sent
 from wacoex_cli.terminal.dialogue import TerminalDialogue
-from wacoex_cli.terminal.progress import Part, open_progress
+from wacoex_cli.terminal.progress import RunPart, open_progress
 from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
@@ -180,8 +180,8 @@ class _SeveralBroadcasts:
                 self._leave_out(broadcast, error)
         return tasks
 
-    def _check(self, tasks: Sequence[SendTask]) -> list[tuple[SendTask, Checked]]:
-        async def look() -> list[Checked | BaseException]:
+    def _check(self, tasks: Sequence[SendTask]) -> list[tuple[SendTask, SendCheck]]:
+        async def look() -> list[SendCheck | BaseException]:
             return await asyncio.gather(*(task.look() for task in tasks), return_exceptions=True)
 
         checked = []
@@ -207,7 +207,7 @@ class _SeveralBroadcasts:
         error.details["left_out"] = [each.to_json() for each in self._left_out]
         raise error
 
-    def _ask(self, checked: Sequence[tuple[SendTask, Checked]]) -> None:
+    def _ask(self, checked: Sequence[tuple[SendTask, SendCheck]]) -> None:
         people = sum(found.people for _, found in checked)
         if self._order.expect not in (None, people):
             raise RefusedError(
@@ -224,7 +224,7 @@ class _SeveralBroadcasts:
         if not self._order.yes and not self._dialogue.confirm(question, flag="--yes"):
             raise DeclinedError("nothing was sent", hint="the broadcasts stay as they are")
 
-    def _beginning(self, checked: Iterable[tuple[SendTask, Checked]]) -> datetime | None:
+    def _beginning(self, checked: Iterable[tuple[SendTask, SendCheck]]) -> datetime | None:
         """When they are to begin, by `--not-before`.
 
         Raises:
@@ -241,8 +241,8 @@ class _SeveralBroadcasts:
         return moments.pop()
 
     def _check_again(
-        self, checked: Sequence[tuple[SendTask, Checked]], moment: datetime
-    ) -> list[tuple[SendTask, Checked]]:
+        self, checked: Sequence[tuple[SendTask, SendCheck]], moment: datetime
+    ) -> list[tuple[SendTask, SendCheck]]:
         first = checked[0][0]
         shown = local_text(moment, first.order.zone)
         self._dialogue.note(f"waiting until {shown}; Ctrl-C leaves them as they are")
@@ -260,9 +260,9 @@ class _SeveralBroadcasts:
                 _OfBroadcast(self._invocation, task.broadcast).note(line)
         return again
 
-    def _run(self, checked: Sequence[tuple[SendTask, Checked]]) -> list[Sent | BaseException]:
+    def _run(self, checked: Sequence[tuple[SendTask, SendCheck]]) -> list[Sent | BaseException]:
         workspace = self._workspace
-        standings = [_Standing(task, found) for task, found in checked]
+        standings = [_BroadcastLine(task, found) for task, found in checked]
         people = sum(each.people for each in standings)
         title = counted(len(standings), "broadcast")
         with open_progress(
@@ -277,7 +277,7 @@ class _SeveralBroadcasts:
             return run_side_by_side(workspace, self._invocation, tasks, view.hear)
 
     def _result(
-        self, checked: Sequence[tuple[SendTask, Checked]], ended: Sequence[Sent | BaseException]
+        self, checked: Sequence[tuple[SendTask, SendCheck]], ended: Sequence[Sent | BaseException]
     ) -> Result:
         summaries: list[dict[str, Any]] = []
         errors: list[WacoexError] = []
@@ -344,17 +344,17 @@ def _sentences(summaries: Iterable[dict[str, Any]]) -> Iterator[str]:
         yield from report.sentences(data)
 
 
-class _Standing:
+class _BroadcastLine:
     """How one of several broadcasts stands."""
 
-    def __init__(self, task: SendTask, found: Checked) -> None:
+    def __init__(self, task: SendTask, found: SendCheck) -> None:
         self.number = task.broadcast.broadcast_id
         self.channel = task.channel.name
         self.label = _label(task.broadcast)
         self.people = task.broadcast.recipients - found.left_out
         self.done = self.people - found.people
         self.now = 0
-        self.part = Part(f"{self.label}: {self.done} of {self.people}")
+        self.part = RunPart(f"{self.label}: {self.done} of {self.people}")
 
     def saw(self, shot: RunProgress) -> None:
         """Follow what its engine says."""
@@ -362,13 +362,13 @@ class _Standing:
         self.now = shot.last_second if shot.counts.open else 0
         wrong = sum(entry.n for entry in shot.codes)
         line = f"{self.label}: {self.done} of {self.people}, {report.line(shot)}"
-        self.part = Part(line, (-wrong, not shot.counts.open, -(shot.seconds_left or 0.0)))
+        self.part = RunPart(line, (-wrong, not shot.counts.open, -(shot.seconds_left or 0.0)))
 
 
 class _View:
     """A line for each of several broadcasts, the worst first, and the totals below."""
 
-    def __init__(self, progress: Progress, standings: Sequence[_Standing]) -> None:
+    def __init__(self, progress: Progress, standings: Sequence[_BroadcastLine]) -> None:
         self._progress = progress
         self._standings = standings
 

@@ -202,7 +202,7 @@ def _died(status: int) -> StateError:
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
     return StateError(
         f"the process that sent it ended unexpectedly ({how})",
-        hint="`wacoex broadcast list` shows where each stands; `resume` sends to nobody twice",
+        hint="`wacoex broadcast list` shows each; `resume` sends to nobody twice",
         code="sender_died",
     )
 

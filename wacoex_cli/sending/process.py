@@ -131,14 +131,14 @@ class _Group:
         self._state = state
         self._clock = clock
         self._writer = writer
-        self._deliveries: dict[int, _Delivery] = {}
+        self._deliveries: dict[int, _EngineRun] = {}
 
     def begin(self, place: int, job: SendJob) -> None:
         """Take the lock of one broadcast and open its run; raises like `_LockedRun.begin`."""
         locked = _LockedRun(self._state, job.broadcast, self._clock)
         try:
             run = locked.begin(job.provider, job.channel, job.order)
-            self._deliveries[place] = _Delivery(locked, job, run, self._writer)
+            self._deliveries[place] = _EngineRun(locked, job, run, self._writer)
         except BaseException:
             # Without its file the holder of a lock counts as alive until it was silent for long.
             if locked.has_lock:
@@ -178,7 +178,7 @@ class _Group:
             delivery.engine.fail(error)
 
 
-class _Delivery:
+class _EngineRun:
     """One broadcast on its way: its engine, and what helps it meanwhile."""
 
     def __init__(self, locked: _LockedRun, job: SendJob, run: Run, writer: LedgerWriter) -> None:

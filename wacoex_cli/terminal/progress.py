@@ -25,7 +25,7 @@ _INDENT = (0, 0, 0, 2)
 _LINES_BELOW_PARTS = 4
 
 
-class Part(NamedTuple):
+class RunPart(NamedTuple):
     """The line of one part of a run; the one with the lowest `rank` is the worst."""
 
     line: str
@@ -43,7 +43,7 @@ class Progress:
         lines: Sequence[str] = (),
         *,
         is_well: bool = True,
-        parts: Sequence[Part] = (),
+        parts: Sequence[RunPart] = (),
     ) -> None:
         """`done` of the total are finished; `text` and `data` say how it goes.
 
@@ -53,7 +53,7 @@ class Progress:
         """
 
 
-def worst_first(parts: Sequence[Part]) -> list[Part]:
+def worst_first(parts: Sequence[RunPart]) -> list[RunPart]:
     """The parts of a run in the order in which a person wants to see them."""
     return sorted(parts, key=lambda part: part.rank)
 
@@ -113,7 +113,7 @@ class _Stream(Progress):
         lines: Sequence[str] = (),
         *,
         is_well: bool = True,
-        parts: Sequence[Part] = (),
+        parts: Sequence[RunPart] = (),
     ) -> None:
         entry = {
             "of": self._title,
@@ -136,7 +136,7 @@ class _Lines(Progress):
         self._clock = clock
         self._next = clock.monotonic() + LINE_EVERY_SECONDS
         self._last = (done, "")
-        self._parts: Sequence[Part] = ()
+        self._parts: Sequence[RunPart] = ()
         self.tell()
 
     def update(
@@ -147,7 +147,7 @@ class _Lines(Progress):
         lines: Sequence[str] = (),
         *,
         is_well: bool = True,
-        parts: Sequence[Part] = (),
+        parts: Sequence[RunPart] = (),
     ) -> None:
         self._last, self._parts = (done, text), parts
         if self._clock.monotonic() >= self._next:
@@ -183,7 +183,7 @@ def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[
 
     class Display(progress.Progress):
         lines: Sequence[str] = ()
-        parts: Sequence[Part] = ()
+        parts: Sequence[RunPart] = ()
 
         def get_renderables(self) -> Iterator[RenderableType]:
             room = max(1, screen.height - _LINES_BELOW_PARTS)
@@ -208,7 +208,7 @@ def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[
                 lines: Sequence[str] = (),
                 *,
                 is_well: bool = True,
-                parts: Sequence[Part] = (),
+                parts: Sequence[RunPart] = (),
             ) -> None:
                 shown.lines, shown.parts = lines, parts
                 color = "green" if is_well else "yellow"
