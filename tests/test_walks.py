@@ -23,7 +23,16 @@ from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA
 
 CHECKOUT = Path(wacoex_cli.__file__).parents[1]
 PAGE = CHECKOUT / "docs" / "architecture.md"
-ROW_PACKAGES = ("audience", "contacts", "templates", "ledger", "pressure", "broadcast", "platforms")
+ROW_PACKAGES = (
+    "audience",
+    "contacts",
+    "templates",
+    "ledger",
+    "pressure",
+    "sending",
+    "broadcast",
+    "platforms",
+)
 WEBHOOK_PACKAGES = ("events", "platforms", "channels", "diagnosis")
 APP_SECRET = "app-secret-0123456789"
 
@@ -94,7 +103,7 @@ def test_a_row_from_the_plan_to_the_report(traced: Traced, tmp_path: Path) -> No
 
     files = traced.files(ROW_PACKAGES)
     assert files == named_on_the_page("A broadcast row", ROW_PACKAGES)
-    assert len(files) <= 43
+    assert len(files) <= 47
 
 
 def test_a_webhook_until_status(traced: Traced) -> None:

@@ -21,9 +21,6 @@ import httpx
 from tests.bench.figures import Figure, show
 from tests.bench.harness import Home, Sandbox, bench, finished, used_by
 from tests.bench.ticks import Ticks
-from wacoex_cli.broadcast.engine import send
-from wacoex_cli.broadcast.guards import SendOrder
-from wacoex_cli.broadcast.providers import MetaProvider
 from wacoex_cli.channels.registry import active
 from wacoex_cli.foundation import generation
 from wacoex_cli.foundation.clock import SystemClock, to_text
@@ -34,6 +31,9 @@ from wacoex_cli.ledger.model import RowState
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.meta import Meta
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN
+from wacoex_cli.sending.guards import SendOrder
+from wacoex_cli.sending.process import send
+from wacoex_cli.sending.providers import MetaProvider
 
 if TYPE_CHECKING:
     from wacoex_cli.ledger.model import Counts

@@ -8,14 +8,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast.engine import Exchange, Report
-from wacoex_cli.broadcast.guards import Run, SendOrder
+from tests.support.trading import Trader
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.ledger.model import RowState, Settled, lock_purpose
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.sending.exchange import Report
+from wacoex_cli.sending.guards import Run, SendOrder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,7 @@ class Ticks:
         started_at = clock.monotonic()
         # A number of its own: the pace is not what is measured.
         run = Run(broadcast_id, "+6560000009", run_id, started_at, SendOrder(rate, limit=rate))
-        self._exchange = Exchange(self._state, self._presence, clock, run)
+        self._exchange = Trader(self._state, self._presence, clock, run)
         self._claims: tuple[Claim, ...] = ()
 
     def measure(self, rows: int) -> Cost:

@@ -18,10 +18,7 @@ import pytest
 
 import wacoex_cli
 from tests.support.state_files import DRAFT
-from wacoex_cli.broadcast.engine import send
-from wacoex_cli.broadcast.guards import SendOrder
 from wacoex_cli.broadcast.plan import PlanOrder, plan
-from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details, Provider
 from wacoex_cli.foundation.clock import SystemClock
@@ -36,17 +33,20 @@ from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID, World
+from wacoex_cli.sending.guards import SendOrder
+from wacoex_cli.sending.process import send
+from wacoex_cli.sending.providers import MetaProvider, RespondIOProvider
 from wacoex_cli.templates.values import given_by
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from datetime import datetime
 
-    from wacoex_cli.broadcast.engine import Sent
-    from wacoex_cli.broadcast.providers import SendingProvider
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.ledger.model import Broadcast, Planned, RunProgress
     from wacoex_cli.sandbox.faults import Fault
+    from wacoex_cli.sending.process import Sent
+    from wacoex_cli.sending.providers import SendingProvider
 
 Found = TypeVar("Found")
 

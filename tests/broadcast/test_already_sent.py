@@ -15,9 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.state_files import DRAFT
-from wacoex_cli.broadcast.engine import _SendingProcess
-from wacoex_cli.broadcast.guards import RunGuard
-from wacoex_cli.broadcast.guards import SendOrder as Order
 from wacoex_cli.broadcast.send import plan_test
 from wacoex_cli.channels.model import Details, Fact
 from wacoex_cli.channels.registry import add_channel
@@ -40,6 +37,9 @@ from wacoex_cli.ledger.rows import PlannedRow, Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.schema import migrations
+from wacoex_cli.sending.guards import RunGuard
+from wacoex_cli.sending.guards import SendOrder as Order
+from wacoex_cli.sending.process import _LockedRun
 from wacoex_cli.setup.state import choose
 from wacoex_cli.templates.model import Template
 
@@ -327,7 +327,7 @@ class Sender:
 
     def __init__(self, state: Any, ledger: Ledger, broadcast: Broadcast, order: Order) -> None:
         self.state = state
-        self._process = _SendingProcess(state, broadcast, ledger.clock)
+        self._process = _LockedRun(state, broadcast, ledger.clock)
         provider: Any = SimpleNamespace(endpoint=None, told_limit=lambda: None)
         self.run = self._process.begin(provider, ledger.channel, order)
         self.guard = RunGuard(state, ledger.clock, self.run)

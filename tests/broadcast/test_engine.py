@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.bench.figures import most_in_a_second
-from wacoex_cli.broadcast.engine import WINDOW, Course, Engine, Exchange, Granted, Hooks, Report
-from wacoex_cli.broadcast.guards import Breaker, Run, SendOrder
+from tests.support.trading import Trader
 from wacoex_cli.contacts.store import add_optout, is_opted_out
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation import locks
@@ -42,6 +41,9 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.answers import Taken
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE
+from wacoex_cli.sending.engine import WINDOW, Engine, Hooks
+from wacoex_cli.sending.exchange import Course, Granted, Report
+from wacoex_cli.sending.guards import Breaker, Run, SendOrder
 from wacoex_cli.throughput import throttle
 from wacoex_cli.throughput.throttle import Answered
 
@@ -97,7 +99,10 @@ class Network:
 
 
 def run(record, network, *, note=lambda claim: None, window=64, meanwhile=None):
-    hooks = Hooks(record, note, network, lambda counts: None)
+    async def exchange(report):
+        return record(report)
+
+    hooks = Hooks(exchange, note, network, lambda counts: None)
 
     async def both():
         engine = Engine(hooks, CLOCK, Breaker(), window=window)
@@ -227,7 +232,7 @@ def join(state, clock):
             locks.acquire(own, lock_purpose(broadcast_id), presence, clock)
             Rows(own, broadcast_id).renew_tries(clock.now())
             run_id = Broadcasts(own).start_run(broadcast_id, presence.holder, rate, clock.now())
-        return Exchange(
+        return Trader(
             own,
             presence,
             clock,
@@ -268,7 +273,7 @@ def test_a_tick_with_no_room_grants_nothing(state, join, plan_rows):
 
 def test_broadcasts_of_one_number_share_its_slots_and_keep_their_own_rates(clock, join, plan_rows):
     fast, slow = join(plan_rows(300), rate=20.0), join(plan_rows(300), rate=5.0)
-    slots: dict[Exchange, list[float]] = {fast: [], slow: []}
+    slots: dict[Trader, list[float]] = {fast: [], slow: []}
     for _ in range(60):
         for sender in (slow, fast):
             granted = sender(ROOM)

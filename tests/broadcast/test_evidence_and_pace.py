@@ -17,8 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.bench.figures import most_in_a_second
-from wacoex_cli.broadcast.engine import Exchange, Report
-from wacoex_cli.broadcast.guards import Run, SendOrder
+from tests.support.trading import Trader
 from wacoex_cli.broadcast.reconcile import (
     Candidate,
     Conversation,
@@ -37,6 +36,8 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.respondio import SENDING
 from wacoex_cli.sandbox.respondio_world import RespondIOWorld
 from wacoex_cli.sandbox.world import PHONE
+from wacoex_cli.sending.exchange import Report
+from wacoex_cli.sending.guards import Run, SendOrder
 from wacoex_cli.throughput import throttle
 from wacoex_cli.throughput.throttle import (
     GUARD,
@@ -590,7 +591,7 @@ class Account:
 class Sender:
     """One process that sends through the account; a request travels up to `jitter` seconds."""
 
-    def __init__(self, exchange: Exchange, account: Account, jitter: float) -> None:
+    def __init__(self, exchange: Trader, account: Account, jitter: float) -> None:
         self._exchange = exchange
         self._account = account
         self._random = random.Random(1)
@@ -658,7 +659,7 @@ def join(state, clock):
             endpoint=ACCOUNT,
             told_limit=lambda: account.reported,
         )
-        return Sender(Exchange(own, presence, clock, run), account, jitter)
+        return Sender(Trader(own, presence, clock, run), account, jitter)
 
     yield become_sender
     for entry in opened:

@@ -17,14 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.broadcast import send
-from wacoex_cli.broadcast.guards import (
-    Canary,
-    Go,
-    Guards,
-    Wait,
-    guard_options,
-    judge_canary,
-)
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts.quiet_hours import QuietHours, demand_opening
 from wacoex_cli.errors import UsageError
@@ -35,6 +27,14 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID
+from wacoex_cli.sending.guards import (
+    Canary,
+    Go,
+    Guards,
+    Wait,
+    guard_options,
+    judge_canary,
+)
 
 NIGHT = QuietHours(time(21), time(8))
 SINGAPORE = zoneinfo.ZoneInfo("Asia/Singapore")

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from tests.conftest import SettableClock
 from tests.support.state_files import DRAFT
-from wacoex_cli.broadcast import takeover
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.errors import RefusedError, StateError, WacoexError
@@ -29,6 +28,7 @@ from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.ledger.model import RowState, Settled, Status, attempt_id, lock_purpose
 from wacoex_cli.ledger.rows import PlannedRow, Rows
 from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.sending import takeover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

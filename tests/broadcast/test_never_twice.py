@@ -36,10 +36,7 @@ from hypothesis.stateful import (
 
 from tests.broadcast.stage import place_in_memory
 from wacoex_cli.broadcast import reconcile
-from wacoex_cli.broadcast.engine import send
-from wacoex_cli.broadcast.guards import Canary, Guards, SendOrder
 from wacoex_cli.broadcast.plan import PlanOrder, plan
-from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
 from wacoex_cli.broadcast.reconcile import Inquiry, ask_meta, ask_respondio
 from wacoex_cli.broadcast.send import pause
 from wacoex_cli.channels import registry
@@ -78,6 +75,9 @@ from wacoex_cli.sandbox.serve import application
 from wacoex_cli.sandbox.webhooks import release
 from wacoex_cli.sandbox.wire import Callbacks
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID
+from wacoex_cli.sending.guards import Canary, Guards, SendOrder
+from wacoex_cli.sending.process import send
+from wacoex_cli.sending.providers import MetaProvider, RespondIOProvider, SendingProvider
 
 PARTS = 2
 EXAMPLES, SLOW_EXAMPLES = (n // (PARTS * len(Provider)) for n in (200, 1_000))

@@ -14,10 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.bench.figures import most_in_a_second
-from wacoex_cli.broadcast import takeover
-from wacoex_cli.broadcast.engine import Exchange, Report
-from wacoex_cli.broadcast.guards import Guards, Run, SendOrder
-from wacoex_cli.broadcast.providers import judge
+from tests.support.trading import Trader
 from wacoex_cli.contacts.quiet_hours import QuietHours
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.state import open_state
@@ -26,6 +23,10 @@ from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.answers import NotSent
 from wacoex_cli.sandbox.world import PHONE
+from wacoex_cli.sending import takeover
+from wacoex_cli.sending.exchange import Report
+from wacoex_cli.sending.guards import Guards, Run, SendOrder
+from wacoex_cli.sending.providers import judge
 from wacoex_cli.throughput.throttle import (
     GUARD,
     WIDEST_GUARD,
@@ -253,7 +254,7 @@ def sender(state, clock, plan_rows):
             run_id = Broadcasts(own).start_run(broadcast_id, presence.holder, LIMIT, clock.now())
         order = SendOrder(LIMIT, guards=guards) if guards else SendOrder(LIMIT)
         run = Run(broadcast_id, PHONE, run_id, clock.monotonic(), order)
-        exchange = Exchange(own, presence, clock, run)
+        exchange = Trader(own, presence, clock, run)
 
         def tick(*settled: Settled, most: int = 64) -> list[Claim]:
             known = tuple((entry, "") for entry in settled)

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.state_files import DRAFT
-from wacoex_cli.broadcast import send, takeover
+from wacoex_cli.broadcast import send
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts.store import Scope, add_optout, list_optouts
 from wacoex_cli.errors import UsageError
@@ -30,6 +30,7 @@ from wacoex_cli.ledger.model import RowState, Status, lock_purpose
 from wacoex_cli.ledger.rows import PlannedRow, Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sending import takeover
 
 ORDER = {"template": "order_ready", "parameters": {"1": "name", "2": "order"}}
 

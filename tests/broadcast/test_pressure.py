@@ -14,7 +14,6 @@ import pytest
 
 from tests.broadcast.stage import place_in_memory
 from tests.support.state_files import DRAFT
-from wacoex_cli.broadcast.guards import Run, RunGuard, SendOrder
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.errors import UsageError
@@ -25,6 +24,7 @@ from wacoex_cli.ledger.rows import PlannedRow, Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.pressure.model import Pressure, pressure_from
 from wacoex_cli.pressure.rule import days_for
+from wacoex_cli.sending.guards import Run, RunGuard, SendOrder
 
 FEW, MANY = 42, 1_000
 LISTED = ["+5491123456789", "+541123456789", "+6591000001", "+6591000002"]

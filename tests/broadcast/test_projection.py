@@ -20,7 +20,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wacoex_cli import app
-from wacoex_cli.broadcast.providers import LAST_NEWS_SECONDS, Poller
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.contacts.store import list_optouts
@@ -38,6 +37,7 @@ from wacoex_cli.platforms.respondio import RespondIO
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.webhooks import emit
 from wacoex_cli.sandbox.world import PHONE, PHONE_NUMBER_ID, WABA_ID
+from wacoex_cli.sending.providers import LAST_NEWS_SECONDS, Poller
 
 numbers = itertools.count()
 

@@ -24,7 +24,6 @@ from tests.support.pictures import picture
 from wacoex_cli.audience import delimited
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import report, report_page
-from wacoex_cli.broadcast.engine import Course
 from wacoex_cli.channels.model import Fact
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.events.store import EventLog
@@ -45,6 +44,7 @@ from wacoex_cli.media.sources import given_media
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID
+from wacoex_cli.sending.exchange import Course
 from wacoex_cli.templates.values import given_by
 
 

@@ -18,8 +18,6 @@ from hypothesis import strategies as st
 
 from tests.support.meta_codes import AMBIGUOUS, RETRY, ROW, STOP
 from wacoex_cli.broadcast import report
-from wacoex_cli.broadcast.guards import CLASSES, Breaker
-from wacoex_cli.broadcast.providers import judge
 from wacoex_cli.contacts.quiet_hours import NEVER, QuietHours, held_until
 from wacoex_cli.contacts.store import is_opted_out
 from wacoex_cli.errors import UsageError
@@ -31,6 +29,8 @@ from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.platforms.answers import NotSent, Refused, Taken, Unclear
 from wacoex_cli.platforms.error_codes import classify, classify_open
 from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sending.guards import CLASSES, Breaker
+from wacoex_cli.sending.providers import judge
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 

@@ -23,10 +23,7 @@ from hypothesis.stateful import (
 )
 
 import wacoex_cli
-from wacoex_cli.broadcast import takeover
-from wacoex_cli.broadcast.engine import Exchange, Report
-from wacoex_cli.broadcast.guards import Run, SendOrder
-from wacoex_cli.broadcast.providers import judge
+from tests.support.trading import Trader
 from wacoex_cli.errors import TemporaryError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import to_text
@@ -43,6 +40,10 @@ from wacoex_cli.ledger.model import (
 from wacoex_cli.ledger.rows import Rows, moving
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.answers import NotSent, Refused, Taken, Unclear
+from wacoex_cli.sending import takeover
+from wacoex_cli.sending.exchange import Report
+from wacoex_cli.sending.guards import Run, SendOrder
+from wacoex_cli.sending.providers import judge
 
 PENDING, RETRY, AMBIGUOUS = "pending", "retry", "ambiguous"
 
@@ -387,7 +388,7 @@ class Process:
                 broadcast_id, self.presence.holder, 20.0, clock.now()
             )
         run = Run(broadcast_id, "+6560000001", run_id, clock.monotonic(), SendOrder(20.0))
-        self.exchange = Exchange(state, self.presence, clock, run)
+        self.exchange = Trader(state, self.presence, clock, run)
 
     def tick(self, room, given_back=()):
         report = Report(

@@ -10,7 +10,6 @@ from contextlib import closing
 
 import pytest
 
-from wacoex_cli.broadcast import takeover
 from wacoex_cli.broadcast.send import pause
 from wacoex_cli.errors import RefusedError, StateError, TemporaryError
 from wacoex_cli.foundation import generation, locks
@@ -26,6 +25,7 @@ from wacoex_cli.ledger.model import (
 )
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.sending import takeover
 
 
 def dead(state, *attempts, state_id=None):

@@ -11,7 +11,6 @@ from random import Random
 import openpyxl  # type: ignore[import-untyped]
 import pytest
 
-from wacoex_cli.broadcast.guards import Guards, Run, RunGuard, SendOrder
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts import store
 from wacoex_cli.contacts.quiet_hours import QuietHours
@@ -24,6 +23,7 @@ from wacoex_cli.platforms.events import Source, Via
 from wacoex_cli.platforms.payloads import read_payload
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID
+from wacoex_cli.sending.guards import Guards, Run, RunGuard, SendOrder
 from wacoex_cli.templates import rule
 from wacoex_cli.templates.model import Template
 

@@ -12,9 +12,6 @@ import os
 import sys
 from pathlib import Path
 
-from wacoex_cli.broadcast.engine import send
-from wacoex_cli.broadcast.guards import SendOrder
-from wacoex_cli.broadcast.providers import MetaProvider, RespondIOProvider, SendingProvider
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.foundation.clock import SystemClock
@@ -24,6 +21,9 @@ from wacoex_cli.foundation.state import open_state
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.meta import Meta
 from wacoex_cli.platforms.respondio import RespondIO
+from wacoex_cli.sending.guards import SendOrder
+from wacoex_cli.sending.process import send
+from wacoex_cli.sending.providers import MetaProvider, RespondIOProvider, SendingProvider
 
 
 async def main(base_url: str, broadcast_id: int, rate: float, exchange_seconds: float) -> int:

@@ -44,6 +44,15 @@ _ID = typer.Argument(
     autocompletion=completing("broadcast"),
 )
 IdArgument = Annotated[int, _ID]
+IdsArgument = Annotated[
+    list[int] | None,
+    typer.Argument(
+        metavar="ID...",
+        help="The ids of broadcasts, as `wacoex broadcast list` shows them; several are sent side"
+        " by side.",
+        autocompletion=completing("broadcast"),
+    ),
+]
 
 
 _MESSAGE_AND_LIST = "Message and list"
@@ -359,13 +368,14 @@ def plan(
     app,
     "send",
     "wacoex broadcast send 7 --rate 20 --expect 1200 --yes",
+    "wacoex broadcast send 7 8 9 --yes",
     "wacoex broadcast send 7 --canary 10 --quiet-hours 21:00-08:00",
     "wacoex broadcast send --to customers.csv --template spring_offer --lang en_US \\",
     "  --param 1=first_name --param 2=city --rate 10",
 )
 def send(
     invocation: Invocation,
-    broadcast_id: Annotated[int | None, _ID] = None,
+    broadcast_ids: IdsArgument = None,
     to: Annotated[
         str | None,
         typer.Option(
@@ -376,6 +386,9 @@ def send(
         ),
     ] = None,
     *,
+    all_planned: Annotated[
+        bool, typer.Option("--all-planned", help="Send every planned broadcast, side by side.")
+    ] = False,
     planning: PlanOptions,
     file: FileOption = None,
     retry_failed: Annotated[
@@ -394,20 +407,29 @@ def send(
 ) -> Result:
     """Send a planned broadcast, or plan and send in one go with --to.
 
-    Without an id, wacoex sends the one planned broadcast of the channel. Ctrl-C once lets running
+    Without an id, wacoex sends the one planned broadcast of the channel. With several ids it sends
+    them side by side, each number at its own pace; one that another process sends is left out.
+    Ctrl-C once lets running
     requests finish and prints how to continue; twice stops at once. A canary and quiet hours stay
     with the broadcast: `resume` keeps to them too.
     """
     _check(invocation, options.rate, progress)
-    from wacoex_cli.broadcast.guards import send_order
     from wacoex_cli.broadcast.plan import PlanOrder
     from wacoex_cli.broadcast.send import plan_and_send
+    from wacoex_cli.sending.guards import send_order
 
     order = send_order(**options._asdict(), yes=yes)
     source = _one_list(to, file, "--to")
     has_list = source is not None or not planning.sources
     plan = PlanOrder(source, **planning._asdict(), dry_run=dry_run, has_list=has_list)
-    return plan_and_send(invocation, broadcast_id, order, plan, retry_failed)
+    ids = broadcast_ids or []
+    first = ids[0] if ids else None
+    if not (len(ids) > 1 or all_planned):
+        return plan_and_send(invocation, first, order, plan, retry_failed)
+    from wacoex_cli.broadcast.several import demand_plain, send_several
+
+    demand_plain(order, plan, retry_failed, has_ids=first is not None, all_planned=all_planned)
+    return send_several(invocation, ids, order, all_planned=all_planned)
 
 
 @command(
@@ -439,9 +461,9 @@ def retry(
     wacoex leaves out people who have opted out since, or who have the message by now.
     """
     _check(invocation, options.rate, progress)
-    from wacoex_cli.broadcast.guards import send_order
     from wacoex_cli.broadcast.plan import PlanOrder
     from wacoex_cli.broadcast.send import plan_and_send
+    from wacoex_cli.sending.guards import send_order
 
     order = send_order(**options._asdict(), yes=yes)
     return plan_and_send(invocation, broadcast_id, order, PlanOrder(dry_run=dry_run), only)
@@ -456,7 +478,7 @@ def retry(
 )
 def resume(
     invocation: Invocation,
-    broadcast_id: Annotated[int | None, _ID] = None,
+    broadcast_ids: IdsArgument = None,
     *,
     options: SendOptions,
     progress: ProgressOption = None,
@@ -464,14 +486,21 @@ def resume(
 ) -> Result:
     """Continue a broadcast that was paused, interrupted or killed. Nobody gets it twice.
 
-    Without an id the one paused broadcast of the channel goes on.
+    Without an id the one paused broadcast of the channel goes on. Several ids go on side by side.
     """
     _check(invocation, options.rate, progress)
-    from wacoex_cli.broadcast.guards import send_order
     from wacoex_cli.broadcast.send import plan_and_send
+    from wacoex_cli.sending.guards import send_order
 
     order = send_order(**options._asdict(), yes=yes, resume=True)
-    return plan_and_send(invocation, broadcast_id, order)
+    ids = broadcast_ids or []
+    first = ids[0] if ids else None
+    if len(ids) < 2:
+        return plan_and_send(invocation, first, order)
+    from wacoex_cli.broadcast.several import demand_plain, send_several
+
+    demand_plain(order)
+    return send_several(invocation, ids, order)
 
 
 def _one_list(given: str | None, file: str | None, given_as: str) -> Path | None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast.providers import Means, SendingProvider
 from wacoex_cli.channels.facts import CHANNELS
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.store import Signs
@@ -20,6 +19,7 @@ from wacoex_cli.ledger.model import Broadcast
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.platforms.events import read_moment
 from wacoex_cli.platforms.respondio import CREATING, NOT_FOUND, RespondIO, contact_by
+from wacoex_cli.sending.providers import Means, SendingProvider
 from wacoex_cli.throughput.store import Paces
 from wacoex_cli.throughput.throttle import (
     MESSAGES_PER_SECOND,

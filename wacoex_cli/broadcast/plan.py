@@ -18,16 +18,13 @@ from wacoex_cli.audience.wording import CellWording, with_defaults
 from wacoex_cli.broadcast.audience import AudienceOrder, gather, leave_out, rules_text
 from wacoex_cli.broadcast.checks import check_audience
 from wacoex_cli.broadcast.estimate import estimate, limit_share
-from wacoex_cli.broadcast.guards import check_overlap
 from wacoex_cli.broadcast.preflight import (
     check_channel,
     check_links,
     check_possible,
     messaged_lately,
 )
-from wacoex_cli.broadcast.providers import Means, SendingProvider, find_contacts, provider_for
 from wacoex_cli.broadcast.report import plan_data, plan_text
-from wacoex_cli.broadcast.takeover import demand_own_file
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.contacts.persons import USER_ID_PREFIX, Persons, account_of_channel
 from wacoex_cli.contacts.stops import follow
@@ -55,6 +52,9 @@ from wacoex_cli.media.sources import MediaReader, given_media
 from wacoex_cli.platforms.error_codes import Outcome, classify
 from wacoex_cli.pressure.guard import PeopleGuard, outlook
 from wacoex_cli.pressure.model import LIMITS, NO_PRESSURE, Pressure, kept_text, pressure_of
+from wacoex_cli.sending.guards import check_overlap
+from wacoex_cli.sending.providers import Means, SendingProvider, find_contacts, provider_for
+from wacoex_cli.sending.takeover import demand_own_file
 from wacoex_cli.templates import rule
 from wacoex_cli.templates.conversions import conversions, settle
 from wacoex_cli.templates.preview import preview

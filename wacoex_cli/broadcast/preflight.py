@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast.providers import SendingProvider
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, check_mended, wait_for
 from wacoex_cli.channels.facts import Connection, ConnectionState
 from wacoex_cli.channels.look import hides_number, read_review
@@ -31,6 +30,7 @@ from wacoex_cli.media.places import NO_MEDIA, places_in
 from wacoex_cli.media.store import MediaStore
 from wacoex_cli.partners.checks import check_account
 from wacoex_cli.platforms.events import Source
+from wacoex_cli.sending.providers import SendingProvider
 from wacoex_cli.templates.changes import (
     Omissions,
     check_category,

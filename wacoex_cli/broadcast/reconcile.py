@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.broadcast import report
-from wacoex_cli.broadcast.takeover import settle_lost_track
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import known, meta_for, respondio_for
 from wacoex_cli.errors import (
@@ -56,6 +55,7 @@ from wacoex_cli.platforms.respondio import (
     each_page,
     identity,
 )
+from wacoex_cli.sending.takeover import settle_lost_track
 from wacoex_cli.templates.model import Template
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.layout import Column

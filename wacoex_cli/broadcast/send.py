@@ -3,50 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from wacoex_cli.audience.model import SkipReason
-from wacoex_cli.broadcast import report, takeover
-from wacoex_cli.broadcast.checks import check_audience
-from wacoex_cli.broadcast.engine import Sent, send
-from wacoex_cli.broadcast.estimate import way_through
-from wacoex_cli.broadcast.guards import (
-    ALREADY_SENT,
-    CANARY_WORD,
-    UNGUARDED,
-    Guards,
-    SendOrder,
-    check_overlap,
-    demand_open_hours,
-    refusal_of,
-    times_of,
-    wait_until,
-)
+from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.plan import PlanOrder, plan_again, plan_broadcast, show_plan
-from wacoex_cli.broadcast.preflight import (
-    Reread,
-    check_channel,
-    check_media,
-    check_possible,
-    critical,
-    follow_reread,
-    in_one_sentence,
-    keep_reading,
-    messaged_lately,
-    read_template,
-    reread,
-    show_requests,
-)
-from wacoex_cli.broadcast.providers import SendingProvider, means_of, polling, provider_for
+from wacoex_cli.broadcast.preflight import show_requests
+from wacoex_cli.broadcast.send_task import failures, prepare
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import active, choose_channel
 from wacoex_cli.contacts.quiet_hours import NEVER_OPEN
 from wacoex_cli.contacts.stops import follow
 from wacoex_cli.contacts.store import Scope, is_opted_out
 from wacoex_cli.errors import (
-    CredentialError,
     DeclinedError,
     RefusedError,
     TemporaryError,
@@ -54,38 +25,41 @@ from wacoex_cli.errors import (
     WacoexError,
     counted,
 )
-from wacoex_cli.findings.model import Finding
-from wacoex_cli.foundation import generation
-from wacoex_cli.foundation.clock import Clock, duration_text, from_text, local_text, to_text
+from wacoex_cli.foundation.clock import Clock, from_text, local_text, to_text
 from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise
-from wacoex_cli.foundation.workspace import Workspace, login_name, meanwhile
-from wacoex_cli.inactivity.checks import standing_check, zone_of
+from wacoex_cli.foundation.workspace import Workspace, login_name
+from wacoex_cli.inactivity.checks import zone_of
 from wacoex_cli.ledger.model import (
     HELD_BACK_WORDS,
     UNDER_WAY_STATES,
     Broadcast,
-    Overlap,
     Planned,
-    RepeatPolicy,
     RowState,
     RunProgress,
     Status,
     Trial,
 )
 from wacoex_cli.ledger.projection import bring_up_to_date
-from wacoex_cli.ledger.repeats import MessageComparison
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import classify
-from wacoex_cli.pressure.guard import PeopleGuard
-from wacoex_cli.pressure.model import pressure_of
+from wacoex_cli.sending import takeover
+from wacoex_cli.sending.guards import (
+    ALREADY_SENT,
+    UNGUARDED,
+    SendOrder,
+    times_of,
+    wait_until,
+)
+from wacoex_cli.sending.process import Sent, send
+from wacoex_cli.sending.providers import means_of, polling, provider_for
 from wacoex_cli.templates.preview import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress
 from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.terminal.options import Invocation
@@ -93,10 +67,6 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.1
 _PATIENCE_SECONDS = 15.0
 _LOOK_EVERY_SECONDS = 0.5
-_KINDS: dict[int, type[WacoexError]] = {
-    kind.exit_status: kind for kind in (CredentialError, RefusedError, TemporaryError)
-}
-_SIGNALS = {130: "interrupted", 143: "terminated"}
 _ENDED_BY_SIGNAL = 128
 _SHOWN_REQUESTS = 3
 _TEST_RATE = 1.0
@@ -236,52 +206,21 @@ def send_broadcast(
         WacoexError: nothing was sent, or the state file failed while sending.
     """
     state, dialogue = workspace.state, TerminalDialogue(invocation)
-    zone = zone_of(workspace, channel)
-    not_before, until = times_of(workspace, order, zone)
-    settings = workspace.settings_for(channel.name)
     follow(state, workspace.settings.consent, workspace.clock.now())
-    order = replace(
-        order,
-        rate=order.rate or broadcast.rate,
-        who=login_name(),
-        breaker_rows=settings.breaker_rows,
-        breaker_share=settings.breaker_share,
-        breaker_limits=settings.breaker_limits,
-        repeat_hours=settings.repeat_hours,
-        pressure=pressure_of(broadcast.pressure, settings.pressure._asdict()),
-        guards=order.options.applied_to(Guards.from_json(broadcast.guards)),
-        zone=zone,
-        until=until,
-    )
-    number = broadcast.broadcast_id
-    demand_open_hours(Rows(state, number), order, not_before or workspace.clock.now(), dialogue)
-    task = _SendTask(workspace, provider_for(workspace, channel), channel, broadcast, order)
+    task = prepare(workspace, channel, broadcast, order, dialogue)
     checked = task.check()
-    for line in report.findings_text(checked.findings):
-        dialogue.note(line)
-    guards = order.guards or UNGUARDED
-    since = guards.canary_since
-    if since and Rows(state, broadcast.broadcast_id).has_decision(CANARY_WORD, since):
-        guards = replace(guards, canary=None)  # it has let the rest go
-    if words := guards.in_words():
-        dialogue.note(f"guards: {words}")
-    if task.leaves_out and checked.overlap:
-        sentences = "; ".join(task.sentences(checked.overlap))
-        dialogue.note(f"left out because of `--skip-sent`: {sentences}")
-    if broadcast.test_of is None and (words := order.pressure.in_words()):
-        dialogue.note(f"limits: {words}")
-        if doubt := PeopleGuard(state, broadcast, order.pressure, workspace.clock).doubt():
-            dialogue.warn(doubt)
+    task.tell(checked, dialogue)
     if not order.yes and not dialogue.confirm(task.question(checked), flag="--yes"):
         hint = f"broadcast {broadcast.broadcast_id} stays as it is"
         raise DeclinedError("nothing was sent", hint=hint)
-    if not_before:
-        dialogue.note(f"waiting until {local_text(not_before, zone)}; Ctrl-C leaves it as it is")
-        workspace.run(wait_until(workspace, broadcast, not_before))
+    if task.not_before:
+        shown = local_text(task.not_before, task.order.zone)
+        dialogue.note(f"waiting until {shown}; Ctrl-C leaves it as it is")
+        workspace.run(wait_until(workspace, broadcast, task.not_before))
         before, checked = checked, task.check()
         for line in report.findings_text(checked.news_since(before)):
             dialogue.note(line)
-    follow_reread(state, broadcast.broadcast_id, checked.template)
+    task.follow(checked)
     people = broadcast.recipients - checked.left_out
     done = people - checked.people
     title = f"broadcast {broadcast.broadcast_id}"
@@ -296,176 +235,14 @@ def send_broadcast(
             progress.update(done, report.line(shot), report.to_json(shot), lines, is_well=is_well)
 
         async def send_and_look() -> Sent:
-            look = partial(read_template, task.provider, broadcast)
-            kind, overruled = task.provider.kind, order.overrule
-            async with meanwhile(keep_reading(state, number, look, kind, overruled, clock)):
+            async with task.reading():
                 return await send(
-                    state, task.provider, channel, broadcast, order, clock, show, note
+                    state, task.provider, channel, broadcast, task.order, clock, show, note
                 )
 
         sent = workspace.run(send_and_look())
-    data = report.summary(state, sent.broadcast, sent.counts)
-    data["stopped_by"] = sent.stop.reason if sent.stop else None
-    data["findings"] = [finding.to_json() for finding in checked.findings]
-    return Result(data, tuple(report.sentences(data)), sent.exit_status, _failures(sent))
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """What forbids sending, who has the message already, and the template of now.
-
-    `people` are sent to; `left_out` are others of the plan.
-    """
-
-    findings: tuple[Finding, ...]
-    overlap: Overlap
-    template: Reread
-    people: int
-    left_out: int
-
-    def news_since(self, before: _Checked) -> tuple[Finding, ...]:
-        """The findings that were not there before."""
-        known = {(finding.id, finding.title) for finding in before.findings}
-        return tuple(each for each in self.findings if (each.id, each.title) not in known)
-
-
-@dataclass(frozen=True)
-class _SendTask:
-    """One broadcast that is about to be sent: the doubts about it, and what is asked."""
-
-    workspace: Workspace
-    provider: SendingProvider
-    channel: Channel
-    broadcast: Broadcast
-    order: SendOrder
-
-    @property
-    def repeats(self) -> RepeatPolicy:
-        return self.order.repeats or self.broadcast.repeats
-
-    @property
-    def leaves_out(self) -> bool:
-        return self.repeats is RepeatPolicy.SKIPPED
-
-    def sentences(self, overlap: Overlap) -> list[str]:
-        return overlap.sentences(self.workspace.clock.now())
-
-    def check(self) -> _Checked:
-        """What forbids sending, and who has the message already; refuses what it must."""
-        state, clock = self.workspace.state, self.workspace.clock
-        number = self.broadcast.broadcast_id
-        bring_up_to_date(state, clock)
-        # First: the lock of a copied file names a sender that is no longer there.
-        takeover.demand_own_file(state)
-        wait = f"wait until it ends, or: wacoex broadcast pause {number}"
-        Broadcasts(state).demand_idle(number, wait, clock)
-        _check_can_start(Broadcasts(state).get(number), resume=self.order.resume)
-        overlap = MessageComparison(state, number, self.order.repeat_hours, clock).look()
-        if overlap and self.repeats is RepeatPolicy.REFUSED:
-            raise refusal_of(overlap, self.channel.name, clock.now())
-        findings, template = self.workspace.run(self._read(Broadcasts(state).get(number)))
-        left_out = template.left_out.people + (overlap.rows if self.leaves_out else 0)
-        people = max(0, overlap.people - left_out)
-        if self.order.expect not in (None, people):
-            raise RefusedError(
-                f"nothing was sent: it is for {counted(people, 'person')}, not {self.order.expect}",
-                hint=f"look at it: wacoex broadcast show {number}",
-                code="unexpected_count",
-            )
-        mounts = generation.mounts_of_this_machine()
-        findings += takeover.check_file_system(state, mounts, self.workspace.clock.now())
-        _refuse_critical(findings, self.order.overrule)
-        if self.repeats is RepeatPolicy.SENT:
-            findings += check_overlap(overlap, self.channel.name, clock.now())
-        return _Checked(tuple(findings), overlap, template, people, left_out)
-
-    async def _read(self, broadcast: Broadcast) -> tuple[list[Finding], Reread]:
-        """What Meta or respond.io say now against sending, and the template as it is now."""
-        state, provider, channel = self.workspace.state, self.provider, self.channel
-        standing, now = standing_check(self.workspace, channel), self.workspace.clock.now()
-        check_possible(provider, channel, broadcast, now)
-        found, tier = await check_channel(provider, channel, now, standing)
-        try:
-            read = await read_template(provider, broadcast)
-        except WacoexError as error:
-            # Number and account may go together: then the number's finding says what to do.
-            if not any(finding.id == "WX215" for finding in found):
-                raise
-            read = error
-        again = reread(state, broadcast, read, provider.kind, now)
-        rows, taken = Rows(state, broadcast.broadcast_id), messaged_lately(state, channel, now)
-        left_out = again.left_out.people
-        found += check_audience(rows, channel, again.category, tier, taken, now, left_out)
-        found += await check_media(state, provider, broadcast, self.workspace.clock)
-        return [*found, *again.findings], again
-
-    def question(self, checked: _Checked) -> str:
-        state, broadcast, guards = self.workspace.state, self.broadcast, self.order.guards
-        people = checked.people
-        rate, clock = self.order.rate or broadcast.rate, self.workspace.clock
-        way = way_through(state, self.provider, broadcast.broadcast_id, people, rate, clock)
-        holds = " not counting what quiet hours hold" if guards and guards.quiet_hours else ""
-        return (
-            f"send template {broadcast.template_name} to {counted(people, 'person')}"
-            f" from {self.channel.phone} ({self.channel.name}) at {way.messages_per_second:g}/s,"
-            f" about {duration_text(way.seconds)}{holds}?"
-        )
-
-
-def _refuse_critical(findings: Collection[Finding], overruled: Collection[str]) -> None:
-    standing = critical(findings, overruled)
-    if not standing:
-        return
-    reasons = in_one_sentence(standing)
-    flags = " ".join(f"--overrule {finding.id}" for finding in standing)
-    raise RefusedError(
-        f"nothing was sent: {reasons}",
-        hint=f"{standing[0].remedy[0]}; to send anyway, add `{flags}`",
-        code="preflight",
-        details={"findings": [finding.to_json() for finding in standing]},
-    )
-
-
-def _check_can_start(broadcast: Broadcast, *, resume: bool) -> None:
-    number, status = broadcast.broadcast_id, broadcast.status
-    if status in ((Status.PAUSED, Status.SENDING) if resume else (Status.PLANNED,)):
-        return
-    hints = {
-        Status.PLANNED: f"`wacoex broadcast send {number}` starts it",
-        Status.PAUSED: f"`wacoex broadcast resume {number}` continues it",
-        Status.SENDING: f"its sender died; `wacoex broadcast resume {number}` continues it",
-    }
-    raise UsageError(
-        f"broadcast {number} is {status.value}",
-        hint=hints.get(status, "plan a new one with `wacoex broadcast plan`"),
-        code="wrong_status",
-    )
-
-
-def _failures(sent: Sent) -> tuple[WacoexError, ...]:
-    """Why rows are left to be sent, or why nobody got it."""
-    if not (sent.counts.open or sent.exit_status in _KINDS):
-        return ()
-    broadcast, stop = sent.broadcast, sent.stop
-    exit_status = stop.exit_status if stop else sent.exit_status
-    code, meta_code = _SIGNALS.get(exit_status), stop.code if stop else None
-    is_paused, number = broadcast.status is Status.PAUSED, broadcast.broadcast_id
-    verb = (
-        "to continue: wacoex broadcast resume" if is_paused else "look at it: wacoex broadcast show"
-    )
-    hint = f"{verb} {number}"
-    if meta_code is not None:
-        meant = (stop.hint if stop else "") or classify(meta_code).hint
-        code, hint = f"meta_{meta_code}", f"{meant}; {hint}"
-    if stop and stop.reason.startswith(ALREADY_SENT):
-        code, hint = ALREADY_SENT, f"{hint} with `--skip-sent` or `--again`"
-    error = _KINDS.get(exit_status, WacoexError)(
-        f"broadcast {broadcast.broadcast_id} is {broadcast.status.value}:"
-        f" {stop.reason if stop else 'nobody got it'}",
-        hint=hint,
-        code=code,
-    )
-    return (error,)
+    data = task.summary(sent, checked)
+    return Result(data, tuple(report.sentences(data)), sent.exit_status, failures(sent))
 
 
 def plan_and_send(

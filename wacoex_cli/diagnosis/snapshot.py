@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.broadcast import takeover
 from wacoex_cli.broadcast.checks import troubles
 from wacoex_cli.channels.checks import RETURNS_WITHIN
 from wacoex_cli.channels.facts import CHANNELS, ChannelFacts, ConnectionState, stored_facts
@@ -41,6 +40,7 @@ from wacoex_cli.partners.ownership import rows_of
 from wacoex_cli.partners.rule import is_seen
 from wacoex_cli.platforms.answers import WRONG_KIND, is_not_visible
 from wacoex_cli.platforms.events import Source
+from wacoex_cli.sending import takeover
 from wacoex_cli.templates.model import Template
 from wacoex_cli.templates.reading import find_template
 from wacoex_cli.terminal import lost_output

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _PATIENCE_SECONDS = 30.0
-_TURN_SECONDS = 0.002
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PRIVATE_FILE = 0o600
 _PRIVATE_DIRECTORY = 0o700
@@ -86,6 +85,25 @@ class State:
                 raise RuntimeError("transactions do not nest")
             with explained(self.path), _written_at_once(self.path, self._connection):
                 yield
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open; SQLite ends one by itself when the disk fails."""
+        return self._connection.in_transaction
+
+    @contextlib.contextmanager
+    def part_of_transaction(self) -> Iterator[None]:
+        """Undo only what the block wrote when it fails; the transaction around it goes on."""
+        self._demand_transaction()
+        self._connection.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            if self.in_transaction:
+                self._connection.execute("ROLLBACK TO part")
+                self._connection.execute("RELEASE part")
+            raise
+        self._connection.execute("RELEASE part")
 
     def checkpoint(self) -> bool:
         """Move the write-ahead log into the file itself, synced; False while somebody reads.
@@ -320,20 +338,69 @@ def _applied(connection: sqlite3.Connection) -> set[str]:
 
 @contextlib.contextmanager
 def write_queue(path: Path) -> Iterator[None]:
-    """Hold up every writer of a state file, in all processes, until it is left."""
-    queue = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    """Hold up every writer of a state file, in all processes, until it is left.
+
+    Who waits is woken by the kernel, in the order of coming: nobody is passed by a writer that
+    takes the lock again and again.
+
+    Raises:
+        TemporaryError: it was not free for half a minute.
+    """
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
     try:
-        while True:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(queue, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            if time.monotonic() > deadline:
-                raise _locked(path)
-            time.sleep(_TURN_SECONDS)
+        if not _is_taken_at_once(path, lock):
+            _wait_in_turn(path, lock)
         yield
     finally:
-        os.close(queue)
+        os.close(lock)
+
+
+def _is_taken_at_once(path: Path, lock: int) -> bool:
+    """Take the lock when it is free and nobody waits for it."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(FileNotFoundError):
+            turn = os.open(f"{path}.turn", os.O_RDWR)
+            stack.callback(os.close, turn)
+            if not _is_locked(turn, fcntl.LOCK_SH):
+                return False
+        return _is_locked(lock, fcntl.LOCK_EX)
+
+
+def _is_locked(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _wait_in_turn(path: Path, lock: int) -> None:
+    """Only who has the turn waits for the lock; the others wait for the turn."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    turn = os.open(f"{path}.turn", os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
+    try:
+        for descriptor in (turn, lock):
+            if not _is_locked_until(descriptor, deadline):
+                raise _locked(path)
+    finally:
+        os.close(turn)
+
+
+def _is_locked_until(descriptor: int, deadline: float) -> bool:
+    """Wait for a lock without asking again and again, in a thread: the call has no time limit."""
+    if _is_locked(descriptor, fcntl.LOCK_EX):
+        return True
+    # A second name of the same open file: when it comes too late, the lock goes with it.
+    waiting, is_locked = os.dup(descriptor), threading.Event()
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            fcntl.flock(waiting, fcntl.LOCK_EX)
+            is_locked.set()
+        os.close(waiting)
+
+    threading.Thread(target=wait, name="waits for a lock", daemon=True).start()
+    return is_locked.wait(max(0.0, deadline - time.monotonic()))
 
 
 @contextlib.contextmanager

@@ -143,13 +143,23 @@ class Workspace:
         # Here and below imported when it is used: it costs what all the rest of a check does.
         import asyncio
 
-        return asyncio.Runner()
+        return asyncio.Runner(loop_factory=_loop_factory())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed (`pip install wacoex[fast]`); None means asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 def open_workspace(

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.broadcast import takeover
 from wacoex_cli.errors import StateError, TemporaryError, UsageError, counted
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog
@@ -41,6 +40,7 @@ from wacoex_cli.ledger.model import lock_purpose
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.schema import migrations
+from wacoex_cli.sending import takeover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -532,7 +532,7 @@ def _impossible(state: State) -> Iterator[Problem]:
 
 def _open_to_others(path: Path) -> Iterator[Problem]:
     presences = locks.presence_directory(path)
-    endings = ("", *COMPANIONS, ".lock", ".generation")
+    endings = ("", *COMPANIONS, ".lock", ".turn", ".generation")
     files = [path.with_name(f"{path.name}{ending}") for ending in endings]
     for file in [*files, presences]:
         if file.exists() and file.stat().st_mode & _FOR_OTHERS:

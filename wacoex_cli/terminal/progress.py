@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.foundation.clock import Clock, SystemClock, to_text
 from wacoex_cli.terminal import output
@@ -22,6 +22,14 @@ _BAR = 40
 _LEAST_COLUMNS_FOR_WIDE_BAR = 80
 _LEAST_COLUMNS_FOR_BAR = 40
 _INDENT = (0, 0, 0, 2)
+_LINES_BELOW_PARTS = 4
+
+
+class RunPart(NamedTuple):
+    """The line of one part of a run; the one with the lowest `rank` is the worst."""
+
+    line: str
+    rank: tuple[float, ...] = (0,)
 
 
 class Progress:
@@ -35,12 +43,19 @@ class Progress:
         lines: Sequence[str] = (),
         *,
         is_well: bool = True,
+        parts: Sequence[RunPart] = (),
     ) -> None:
         """`done` of the total are finished; `text` and `data` say how it goes.
 
         A terminal shows `lines` below its bar, when there are any, instead of `text` beside it.
-        Its bar is green, and yellow when not all `is_well`.
+        Its bar is green, and yellow when not all `is_well`. `parts` of the run have a line each
+        above the bar, and in a log. `data` may name the part it is about (`of`, `done`, `total`).
         """
+
+
+def worst_first(parts: Sequence[RunPart]) -> list[RunPart]:
+    """The parts of a run in the order in which a person wants to see them."""
+    return sorted(parts, key=lambda part: part.rank)
 
 
 @contextlib.contextmanager
@@ -98,13 +113,14 @@ class _Stream(Progress):
         lines: Sequence[str] = (),
         *,
         is_well: bool = True,
+        parts: Sequence[RunPart] = (),
     ) -> None:
         entry = {
-            **data,
-            "event": "progress",
             "of": self._title,
             "done": done,
             "total": self._total,
+            **data,
+            "event": "progress",
             "at": to_text(self._clock.now()),
         }
         write(sys.stdout, f"{json.dumps(entry, sort_keys=True)}\n")
@@ -120,6 +136,7 @@ class _Lines(Progress):
         self._clock = clock
         self._next = clock.monotonic() + LINE_EVERY_SECONDS
         self._last = (done, "")
+        self._parts: Sequence[RunPart] = ()
         self.tell()
 
     def update(
@@ -130,14 +147,17 @@ class _Lines(Progress):
         lines: Sequence[str] = (),
         *,
         is_well: bool = True,
+        parts: Sequence[RunPart] = (),
     ) -> None:
-        self._last = (done, text)
+        self._last, self._parts = (done, text), parts
         if self._clock.monotonic() >= self._next:
             self._next = self._clock.monotonic() + LINE_EVERY_SECONDS
             self.tell()
 
     def tell(self) -> None:
         done, text = self._last
+        for part in worst_first(self._parts):
+            say(part.line, self._invocation, now=self._clock.now())
         line = f"{self._title}: {done} of {self._total}{f', {text}' if text else ''}"
         say(line, self._invocation, now=self._clock.now())
 
@@ -163,8 +183,15 @@ def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[
 
     class Display(progress.Progress):
         lines: Sequence[str] = ()
+        parts: Sequence[RunPart] = ()
 
         def get_renderables(self) -> Iterator[RenderableType]:
+            room = max(1, screen.height - _LINES_BELOW_PARTS)
+            shown, hidden = worst_first(self.parts)[:room], max(0, len(self.parts) - room)
+            for part in shown:
+                yield text.Text(printable(part.line), no_wrap=True, overflow="ellipsis")
+            if hidden:
+                yield text.Text(f"and {hidden} more")
             yield from super().get_renderables()
             for line in self.lines:
                 yield padding.Padding(text.Text(printable(line)), _INDENT)
@@ -181,8 +208,9 @@ def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[
                 lines: Sequence[str] = (),
                 *,
                 is_well: bool = True,
+                parts: Sequence[RunPart] = (),
             ) -> None:
-                shown.lines = lines
+                shown.lines, shown.parts = lines, parts
                 color = "green" if is_well else "yellow"
                 bar.complete_style = bar.finished_style = color
                 beside = "" if lines else printable(text)

@@ -27,14 +27,21 @@ class Paces:
     def __init__(self, state: State) -> None:
         self.state = state
 
-    def load(self, key: str, messages_per_second: float, clock: Clock) -> SendingPace:
-        """The pace that all processes share: of a number, an account, or one broadcast."""
+    def find(self, key: str, clock: Clock) -> SendingPace | None:
+        """The pace that all processes share: of a number, an account, or one broadcast.
+
+        None while there is none.
+        """
         row = self.state.row("SELECT * FROM paces WHERE pace_key = ?", [key])
         if row is None:
-            return fresh(messages_per_second, clock.monotonic())
+            return None
         pace = SendingPace(**{name: row[_COLUMN_OF.get(name, name)] for name in _FIELDS})
         is_of_this_boot = row["boot_id"] == clock.boot_id()
         return pace if is_of_this_boot else after_boot(pace, clock.monotonic())
+
+    def load(self, key: str, messages_per_second: float, clock: Clock) -> SendingPace:
+        """The pace as it is stored, or a fresh one at that many messages a second."""
+        return self.find(key, clock) or fresh(messages_per_second, clock.monotonic())
 
     def save(self, key: str, pace: SendingPace, clock: Clock) -> None:
         """Store a pace for all processes."""

@@ -1,0 +1,282 @@
+"""Several broadcasts in one command: side by side, each with its own pace, lock and end."""
+
+from __future__ import annotations
+
+import copy
+import json
+import signal
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.bench.figures import most_in_a_second
+from wacoex_cli.broadcast import side_by_side
+from wacoex_cli.broadcast.side_by_side import MOST_NUMBERS_IN_A_PROCESS, divide
+from wacoex_cli.channels import registry
+from wacoex_cli.channels.model import Details
+from wacoex_cli.ledger.model import Status
+from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.broadcast.conftest import Shop
+    from wacoex_cli.ledger.model import Broadcast
+
+_FIRST_NUMBER_ID = 106540352290000
+
+
+class Agency:
+    """A shop with further numbers, each with a list of people of its own."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self._people = 0
+
+    def number_id(self, number: int) -> str:
+        return str(_FIRST_NUMBER_ID + number)
+
+    def add_number(self, number: int) -> None:
+        world, name = self.shop.world, self.number_id(number)
+        values = copy.deepcopy(world.nodes[PHONE_NUMBER_ID].values)
+        phone = f"+65610{number:05}"
+        values["display_phone_number"] = phone
+        world.nodes[name] = Node(world.nodes[PHONE_NUMBER_ID].kind, name, WABA_ID, values)
+        world.set_limit(name, 1_000_000)
+        details = Details(phone=phone, phone_number_id=name, waba_id=WABA_ID)
+        now = self.shop.clock.now()
+        self.shop.channel = registry.add_channel(self.shop.state, f"n{number}", details, now)
+
+    def planned(self, number: int, people: int) -> Broadcast:
+        """A broadcast from a number of its own to people whom no other one has."""
+        self.add_number(number)
+        return self.planned_more(people)
+
+    def planned_more(self, people: int) -> Broadcast:
+        """One more from the number that was added last."""
+        first = self._people
+        self._people += people
+        rows = [(self.shop.phone(first + row),) for row in range(1, people + 1)]
+        return self.shop.planned(self.shop.file(f"people{first}.csv", rows))
+
+    def status(self, broadcast: Broadcast) -> Status:
+        return Broadcasts(self.shop.state).status(broadcast.broadcast_id)
+
+    def taken(self) -> Counter[str]:
+        """How many messages the sandbox has taken of each number."""
+        return Counter(entry.phone_number_id for entry in self.shop.world.log.accepted())
+
+
+@pytest.fixture
+def agency(shop: Shop) -> Agency:
+    return Agency(shop)
+
+
+def test_several_broadcasts_are_sent_side_by_side(agency: Agency, cli: Callable[..., Any]) -> None:
+    planned = [agency.planned(number, 30) for number in (1, 2, 3)]
+    ids = [each.broadcast_id for each in planned]
+
+    ended = cli("broadcast", "send", *ids, "--yes", "--json")
+
+    assert ended.code == 0, ended.err
+    data = ended.data
+    assert [each["broadcast_id"] for each in data["broadcasts"]] == ids
+    assert {each["status"] for each in data["broadcasts"]} == {"completed"}
+    assert (data["totals"]["taken"], data["left_out"]) == (90, [])
+    assert set(agency.taken().values()) == {30}
+    assert agency.shop.taken_twice() == []
+
+
+def test_each_number_keeps_its_own_limit(agency: Agency, cli: Callable[..., Any]) -> None:
+    planned = [agency.planned(number, 40) for number in (1, 2)]
+    for number in (1, 2):
+        agency.shop.world.set_limit(agency.number_id(number), 20)
+
+    cli("broadcast", "send", *(each.broadcast_id for each in planned), "--yes", "--json")
+
+    for number in (1, 2):
+        arrivals = agency.shop.world.log.accepted()
+        at = [entry.at for entry in arrivals if entry.phone_number_id == agency.number_id(number)]
+        assert most_in_a_second(at) <= 20
+    assert {entry.outcome for entry in agency.shop.world.log.arrivals} == {"accepted"}
+
+
+def test_all_planned_sends_every_planned_broadcast(agency: Agency, cli: Callable[..., Any]) -> None:
+    planned = [agency.planned(1, 5), agency.planned_more(5), agency.planned(2, 5)]
+
+    ended = cli("broadcast", "send", "--all-planned", "--yes", "--expect", "15", "--json")
+
+    assert ended.code == 0, ended.err
+    assert {agency.status(each) for each in planned} == {Status.COMPLETED}
+
+
+def test_all_planned_of_one_channel_leaves_the_others(
+    agency: Agency, cli: Callable[..., Any]
+) -> None:
+    first, second = agency.planned(1, 5), agency.planned(2, 5)
+
+    cli("broadcast", "send", "--all-planned", "--yes", "--channel", "n2", "--json")
+
+    assert (agency.status(first), agency.status(second)) == (Status.PLANNED, Status.COMPLETED)
+
+
+def test_without_any_planned_broadcast_the_command_says_so(
+    shop: Shop, cli: Callable[..., Any]
+) -> None:
+    ended = cli("broadcast", "send", "--all-planned", "--yes")
+
+    assert ended.code == 2
+    assert "no broadcast is planned" in ended.err
+
+
+def test_expect_counts_the_people_of_all(agency: Agency, cli: Callable[..., Any]) -> None:
+    ids = [agency.planned(number, 5).broadcast_id for number in (1, 2)]
+
+    ended = cli("broadcast", "send", *ids, "--yes", "--expect", "5")
+
+    assert ended.code == 5
+    assert "for 10 people together, not 5" in ended.err
+    assert not agency.shop.world.log.accepted()
+
+
+def test_a_broadcast_that_is_stopped_leaves_the_others_alone(
+    agency: Agency, cli: Callable[..., Any]
+) -> None:
+    bad, good, other = (agency.planned(number, 20) for number in (1, 2, 3))
+    agency.shop.faults(Fault("refuse", code=131042, phone_number_id=agency.number_id(1)))
+
+    ids = [each.broadcast_id for each in (bad, good, other)]
+    ended = cli("broadcast", "send", *ids, "--yes", "--json")
+
+    assert ended.code == 7
+    assert [agency.status(each) for each in (bad, good, other)] == [
+        Status.PAUSED,
+        Status.COMPLETED,
+        Status.COMPLETED,
+    ]
+    assert [error["code"] for error in ended.envelope["errors"]] == ["meta_131042"]
+    assert agency.taken() == {agency.number_id(2): 20, agency.number_id(3): 20}
+
+
+def test_one_that_must_not_be_sent_is_left_out_and_named(
+    agency: Agency, cli: Callable[..., Any]
+) -> None:
+    done, other = agency.planned(1, 5), agency.planned(2, 5)
+    cli("broadcast", "send", done.broadcast_id, "--yes")
+
+    ended = cli("broadcast", "send", done.broadcast_id, other.broadcast_id, "--yes", "--json")
+
+    assert ended.code == 7
+    [left_out] = ended.data["left_out"]
+    assert (left_out["broadcast_id"], left_out["code"]) == (done.broadcast_id, "wrong_status")
+    assert agency.status(other) is Status.COMPLETED
+
+
+def test_one_that_another_process_sends_is_left_out_and_named(
+    agency: Agency, cli: Callable[..., Any]
+) -> None:
+    running, other = agency.planned(1, 400), agency.planned(2, 5)
+    process = agency.shop.start(
+        "-m", "wacoex_cli", "broadcast", "send", running.broadcast_id, "--yes", "--rate", "20"
+    )
+    try:
+        while not agency.shop.world.log.accepted():
+            assert process.poll() is None, process.communicate()
+        ended = cli("broadcast", "send", running.broadcast_id, other.broadcast_id, "--yes")
+        assert ended.code == 0, ended.err
+        assert f"left out: broadcast {running.broadcast_id} (n1)" in ended.err
+        assert f"is being sent by process {process.pid}" in ended.err
+        assert agency.status(other) is Status.COMPLETED
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+
+
+def test_a_signal_lets_all_of_them_drain(agency: Agency) -> None:
+    planned = [agency.planned(number, 400) for number in (1, 2, 3)]
+    ids = [each.broadcast_id for each in planned]
+    process = agency.shop.start("-m", "wacoex_cli", "broadcast", "send", *ids, "--yes", "--json")
+    while len(agency.taken()) < 3:
+        assert process.poll() is None, process.communicate()
+
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+
+    assert process.returncode == 130, err
+    assert {each["status"] for each in json.loads(out)["data"]["broadcasts"]} == {"paused"}
+    for each in planned:
+        counts = agency.shop.counts(each)
+        assert counts.keys() <= {"accepted", "pending"}
+        assert counts["accepted"] + counts["pending"] == 400
+
+
+def test_progress_as_json_names_the_broadcast(agency: Agency, cli: Callable[..., Any]) -> None:
+    ids = [agency.planned(number, 10).broadcast_id for number in (1, 2)]
+
+    ended = cli("broadcast", "send", *ids, "--yes", "--progress", "json")
+
+    lines = [json.loads(line) for line in ended.out.splitlines()]
+    seen = {
+        (line["broadcast_id"], line["of"], line["channel"], line["total"])
+        for line in lines
+        if line.get("event") == "progress"
+    }
+    assert seen == {
+        (ids[0], f"broadcast {ids[0]}", "n1", 10),
+        (ids[1], f"broadcast {ids[1]}", "n2", 10),
+    }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--to", "people.csv"), ("--dry-run",), ("--wait",), ("--all-planned",)],
+    ids=" ".join,
+)
+def test_options_for_one_broadcast_are_refused_for_several(
+    shop: Shop, cli: Callable[..., Any], options: tuple[str, ...]
+) -> None:
+    ended = cli("broadcast", "send", 1, 2, "--yes", *options)
+
+    assert ended.code == 2
+    assert "error:" in ended.err
+    assert "hint:" in ended.err
+
+
+class _Task:
+    def __init__(self, phone: int) -> None:
+        self.channel = type("Channel", (), {"phone": str(phone)})
+
+
+def test_up_to_twenty_numbers_are_sent_by_one_process() -> None:
+    tasks: Any = [_Task(number % MOST_NUMBERS_IN_A_PROCESS) for number in range(50)]
+
+    assert divide(tasks, 4) == [sorted(range(50), key=lambda n: n % 20)]
+
+
+def test_more_numbers_are_divided_and_a_number_stays_whole() -> None:
+    tasks: Any = [_Task(number % 25) for number in range(50)]
+
+    shares = divide(tasks, 2)
+
+    assert sorted(place for share in shares for place in share) == list(range(50))
+    numbers = [{tasks[place].channel.phone for place in share} for share in shares]
+    assert [len(each) for each in numbers] == [13, 12]
+    assert not numbers[0] & numbers[1]
+
+
+def test_two_processes_send_what_one_would(
+    agency: Agency, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_by_side, "MOST_NUMBERS_IN_A_PROCESS", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    planned = [agency.planned(number, 10) for number in (1, 2, 3)]
+
+    ended = cli("broadcast", "send", *(each.broadcast_id for each in planned), "--yes", "--json")
+
+    assert ended.code == 0, ended.err
+    assert {agency.status(each) for each in planned} == {Status.COMPLETED}
+    assert ended.data["totals"]["taken"] == 30
+    assert agency.shop.taken_twice() == []

@@ -1,0 +1,316 @@
+"""One broadcast that is about to be sent: what speaks against it, and what is asked."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from wacoex_cli.broadcast import report
+from wacoex_cli.broadcast.checks import check_audience
+from wacoex_cli.broadcast.estimate import way_through
+from wacoex_cli.broadcast.preflight import (
+    Reread,
+    check_channel,
+    check_media,
+    check_possible,
+    critical,
+    follow_reread,
+    in_one_sentence,
+    keep_reading,
+    messaged_lately,
+    read_template,
+    reread,
+)
+from wacoex_cli.errors import (
+    CredentialError,
+    RefusedError,
+    TemporaryError,
+    UsageError,
+    WacoexError,
+    counted,
+)
+from wacoex_cli.findings.model import Finding
+from wacoex_cli.foundation import generation
+from wacoex_cli.foundation.clock import duration_text
+from wacoex_cli.foundation.workspace import Workspace, login_name, meanwhile
+from wacoex_cli.inactivity.checks import standing_check, zone_of
+from wacoex_cli.ledger.model import Broadcast, Overlap, RepeatPolicy, Status
+from wacoex_cli.ledger.projection import bring_up_to_date
+from wacoex_cli.ledger.repeats import MessageComparison
+from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.platforms.error_codes import classify
+from wacoex_cli.pressure.guard import PeopleGuard
+from wacoex_cli.pressure.model import pressure_of
+from wacoex_cli.sending import takeover
+from wacoex_cli.sending.guards import (
+    ALREADY_SENT,
+    CANARY_WORD,
+    UNGUARDED,
+    Guards,
+    SendOrder,
+    check_overlap,
+    demand_open_hours,
+    refusal_of,
+    times_of,
+)
+from wacoex_cli.sending.process import Sent
+from wacoex_cli.sending.providers import SendingProvider, provider_for
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.terminal.dialogue import Dialogue
+
+_KINDS: dict[int, type[WacoexError]] = {
+    kind.exit_status: kind for kind in (CredentialError, RefusedError, TemporaryError)
+}
+_SIGNALS = {130: "interrupted", 143: "terminated"}
+
+
+def prepare(
+    workspace: Workspace,
+    channel: Channel,
+    broadcast: Broadcast,
+    order: SendOrder,
+    dialogue: Dialogue,
+) -> SendTask:
+    """The task of sending one broadcast, its order completed by settings and the plan.
+
+    Raises:
+        UsageError: the times or the guards let nothing leave.
+        CredentialError: there is no token for its channel.
+    """
+    zone = zone_of(workspace, channel)
+    not_before, until = times_of(workspace, order, zone)
+    settings = workspace.settings_for(channel.name)
+    order = replace(
+        order,
+        rate=order.rate or broadcast.rate,
+        who=login_name(),
+        breaker_rows=settings.breaker_rows,
+        breaker_share=settings.breaker_share,
+        breaker_limits=settings.breaker_limits,
+        repeat_hours=settings.repeat_hours,
+        pressure=pressure_of(broadcast.pressure, settings.pressure._asdict()),
+        guards=order.options.applied_to(Guards.from_json(broadcast.guards)),
+        zone=zone,
+        until=until,
+    )
+    rows = Rows(workspace.state, broadcast.broadcast_id)
+    demand_open_hours(rows, order, not_before or workspace.clock.now(), dialogue)
+    provider = provider_for(workspace, channel)
+    return SendTask(workspace, provider, channel, broadcast, order, not_before)
+
+
+@dataclass(frozen=True)
+class SendCheck:
+    """What forbids sending, who has the message already, and the template of now.
+
+    `people` are sent to; `left_out` are others of the plan.
+    """
+
+    findings: tuple[Finding, ...]
+    overlap: Overlap
+    template: Reread
+    people: int
+    left_out: int
+
+    def news_since(self, before: SendCheck) -> tuple[Finding, ...]:
+        """The findings that were not there before."""
+        known = {(finding.id, finding.title) for finding in before.findings}
+        return tuple(each for each in self.findings if (each.id, each.title) not in known)
+
+
+@dataclass(frozen=True)
+class SendTask:
+    """One broadcast that is about to be sent: the doubts about it, and what is asked."""
+
+    workspace: Workspace
+    provider: SendingProvider
+    channel: Channel
+    broadcast: Broadcast
+    order: SendOrder
+    not_before: datetime | None = None
+
+    @property
+    def repeats(self) -> RepeatPolicy:
+        return self.order.repeats or self.broadcast.repeats
+
+    @property
+    def leaves_out(self) -> bool:
+        return self.repeats is RepeatPolicy.SKIPPED
+
+    def sentences(self, overlap: Overlap) -> list[str]:
+        return overlap.sentences(self.workspace.clock.now())
+
+    def check(self) -> SendCheck:
+        """What forbids sending, and who has the message already; refuses what it must."""
+        return self.workspace.run(self.look())
+
+    async def look(self) -> SendCheck:
+        """The same for a running loop."""
+        state, clock = self.workspace.state, self.workspace.clock
+        number = self.broadcast.broadcast_id
+        bring_up_to_date(state, clock)
+        # First: the lock of a copied file names a sender that is no longer there.
+        takeover.demand_own_file(state)
+        wait = f"wait until it ends, or: wacoex broadcast pause {number}"
+        Broadcasts(state).demand_idle(number, wait, clock)
+        _check_can_start(Broadcasts(state).get(number), resume=self.order.resume)
+        overlap = MessageComparison(state, number, self.order.repeat_hours, clock).look()
+        if overlap and self.repeats is RepeatPolicy.REFUSED:
+            raise refusal_of(overlap, self.channel.name, clock.now())
+        findings, template = await self._read(Broadcasts(state).get(number))
+        left_out = template.left_out.people + (overlap.rows if self.leaves_out else 0)
+        people = max(0, overlap.people - left_out)
+        if self.order.expect not in (None, people):
+            raise RefusedError(
+                f"nothing was sent: it is for {counted(people, 'person')}, not {self.order.expect}",
+                hint=f"look at it: wacoex broadcast show {number}",
+                code="unexpected_count",
+            )
+        mounts = generation.mounts_of_this_machine()
+        findings += takeover.check_file_system(state, mounts, self.workspace.clock.now())
+        _refuse_critical(findings, self.order.overrule)
+        if self.repeats is RepeatPolicy.SENT:
+            findings += check_overlap(overlap, self.channel.name, clock.now())
+        return SendCheck(tuple(findings), overlap, template, people, left_out)
+
+    async def _read(self, broadcast: Broadcast) -> tuple[list[Finding], Reread]:
+        """What Meta or respond.io say now against sending, and the template as it is now."""
+        state, provider, channel = self.workspace.state, self.provider, self.channel
+        standing, now = standing_check(self.workspace, channel), self.workspace.clock.now()
+        check_possible(provider, channel, broadcast, now)
+        found, tier = await check_channel(provider, channel, now, standing)
+        try:
+            read = await read_template(provider, broadcast)
+        except WacoexError as error:
+            # Number and account may go together: then the number's finding says what to do.
+            if not any(finding.id == "WX215" for finding in found):
+                raise
+            read = error
+        again = reread(state, broadcast, read, provider.kind, now)
+        rows, taken = Rows(state, broadcast.broadcast_id), messaged_lately(state, channel, now)
+        left_out = again.left_out.people
+        found += check_audience(rows, channel, again.category, tier, taken, now, left_out)
+        found += await check_media(state, provider, broadcast, self.workspace.clock)
+        return [*found, *again.findings], again
+
+    def tell(self, checked: SendCheck, dialogue: Dialogue) -> None:
+        """Say what speaks against it, what holds it back, and who is left out."""
+        for line in report.findings_text(checked.findings):
+            dialogue.note(line)
+        state, broadcast, pressure = self.workspace.state, self.broadcast, self.order.pressure
+        guards = self.order.guards or UNGUARDED
+        since = guards.canary_since
+        if since and Rows(state, broadcast.broadcast_id).has_decision(CANARY_WORD, since):
+            guards = replace(guards, canary=None)  # it has let the rest go
+        if words := guards.in_words():
+            dialogue.note(f"guards: {words}")
+        if self.leaves_out and checked.overlap:
+            sentences = "; ".join(self.sentences(checked.overlap))
+            dialogue.note(f"left out because of `--skip-sent`: {sentences}")
+        if broadcast.test_of is None and (words := pressure.in_words()):
+            dialogue.note(f"limits: {words}")
+            if doubt := PeopleGuard(state, broadcast, pressure, self.workspace.clock).doubt():
+                dialogue.warn(doubt)
+
+    def follow(self, checked: SendCheck) -> None:
+        """Let what was read of the template count from now on."""
+        follow_reread(self.workspace.state, self.broadcast.broadcast_id, checked.template)
+
+    def reading(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """Meanwhile read the template again and again: it may change while rows wait."""
+        state, clock, number = (
+            self.workspace.state,
+            self.workspace.clock,
+            self.broadcast.broadcast_id,
+        )
+        look = partial(read_template, self.provider, self.broadcast)
+        kind, overruled = self.provider.kind, self.order.overrule
+        return meanwhile(keep_reading(state, number, look, kind, overruled, clock))
+
+    def summary(self, sent: Sent, checked: SendCheck) -> dict[str, Any]:
+        """The `data` of how it ended."""
+        data = report.summary(self.workspace.state, sent.broadcast, sent.counts)
+        data["stopped_by"] = sent.stop.reason if sent.stop else None
+        data["findings"] = [finding.to_json() for finding in checked.findings]
+        return data
+
+    def question(self, checked: SendCheck) -> str:
+        """What a person says yes to."""
+        return f"send {self.sentence(checked)}?"
+
+    def sentence(self, checked: SendCheck) -> str:
+        """What is sent to whom, from which number, how fast, and how long that takes."""
+        state, broadcast, guards = self.workspace.state, self.broadcast, self.order.guards
+        people = checked.people
+        rate, clock = self.order.rate or broadcast.rate, self.workspace.clock
+        way = way_through(state, self.provider, broadcast.broadcast_id, people, rate, clock)
+        holds = " not counting what quiet hours hold" if guards and guards.quiet_hours else ""
+        return (
+            f"template {broadcast.template_name} to {counted(people, 'person')}"
+            f" from {self.channel.phone} ({self.channel.name}) at {way.messages_per_second:g}/s,"
+            f" about {duration_text(way.seconds)}{holds}"
+        )
+
+
+def _refuse_critical(findings: Collection[Finding], overruled: Collection[str]) -> None:
+    standing = critical(findings, overruled)
+    if not standing:
+        return
+    reasons = in_one_sentence(standing)
+    flags = " ".join(f"--overrule {finding.id}" for finding in standing)
+    raise RefusedError(
+        f"nothing was sent: {reasons}",
+        hint=f"{standing[0].remedy[0]}; to send anyway, add `{flags}`",
+        code="preflight",
+        details={"findings": [finding.to_json() for finding in standing]},
+    )
+
+
+def _check_can_start(broadcast: Broadcast, *, resume: bool) -> None:
+    number, status = broadcast.broadcast_id, broadcast.status
+    if status in ((Status.PAUSED, Status.SENDING) if resume else (Status.PLANNED,)):
+        return
+    hints = {
+        Status.PLANNED: f"`wacoex broadcast send {number}` starts it",
+        Status.PAUSED: f"`wacoex broadcast resume {number}` continues it",
+        Status.SENDING: f"its sender died; `wacoex broadcast resume {number}` continues it",
+    }
+    raise UsageError(
+        f"broadcast {number} is {status.value}",
+        hint=hints.get(status, "plan a new one with `wacoex broadcast plan`"),
+        code="wrong_status",
+    )
+
+
+def failures(sent: Sent) -> tuple[WacoexError, ...]:
+    """Why rows are left to be sent, or why nobody got it."""
+    if not (sent.counts.open or sent.exit_status in _KINDS):
+        return ()
+    broadcast, stop = sent.broadcast, sent.stop
+    exit_status = stop.exit_status if stop else sent.exit_status
+    code, meta_code = _SIGNALS.get(exit_status), stop.code if stop else None
+    is_paused, number = broadcast.status is Status.PAUSED, broadcast.broadcast_id
+    verb = (
+        "to continue: wacoex broadcast resume" if is_paused else "look at it: wacoex broadcast show"
+    )
+    hint = f"{verb} {number}"
+    if meta_code is not None:
+        meant = (stop.hint if stop else "") or classify(meta_code).hint
+        code, hint = f"meta_{meta_code}", f"{meant}; {hint}"
+    if stop and stop.reason.startswith(ALREADY_SENT):
+        code, hint = ALREADY_SENT, f"{hint} with `--skip-sent` or `--again`"
+    error = _KINDS.get(exit_status, WacoexError)(
+        f"broadcast {broadcast.broadcast_id} is {broadcast.status.value}:"
+        f" {stop.reason if stop else 'nobody got it'}",
+        hint=hint,
+        code=code,
+    )
+    return (error,)
