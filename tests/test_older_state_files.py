@@ -111,7 +111,8 @@ def test_events_are_listed_and_every_projection_catches_up(
     path: Path, run: Callable[..., Any]
 ) -> None:
     [newest] = rows(path, "SELECT MAX(event_id) AS id, COUNT(*) AS n FROM events")
-    before = rows(path, "SELECT * FROM cursors")
+    # The step of the schema that made the table of traffic has filled it too.
+    before = rows(path, "SELECT * FROM cursors WHERE consumer <> 'traffic'")
     assert all(cursor["event_id"] < newest["id"] for cursor in before)
 
     listed = run("events", "list", "--limit", "1000", "--json")

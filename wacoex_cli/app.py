@@ -125,12 +125,13 @@ def projections() -> "Sequence[Projection]":
     """What each package makes of events."""
     from wacoex_cli.channels.facts import CHANNELS
     from wacoex_cli.contacts.stops import OPTOUTS, PERSONS
+    from wacoex_cli.events.checks import TRAFFIC
     from wacoex_cli.events.store import MAC
     from wacoex_cli.events.unclear import UNCLEAR
     from wacoex_cli.events.unplaced import UNPLACED
     from wacoex_cli.ledger.projection import DELIVERIES
 
-    return (CHANNELS, PERSONS, OPTOUTS, DELIVERIES, MAC, UNPLACED, UNCLEAR)
+    return (CHANNELS, PERSONS, OPTOUTS, DELIVERIES, MAC, TRAFFIC, UNPLACED, UNCLEAR)
 
 
 def _pages(workspace: "Workspace") -> "Sequence[WebPage]":

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from wacoex_cli.app import projections
-from wacoex_cli.events.store import event_row, payload_row
+from wacoex_cli.events.store import NUMBER, event_row, payload_row
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.platforms.events import Event, EventData, Kind, Payload, Source, Via
@@ -114,6 +114,11 @@ def _project(state: State, events: int) -> None:
         " SELECT SUBSTR(at, 1, 7), 'phone_number_id:' || phone_number_id, contact,"
         " MAX(CASE WHEN kind = 'echo' THEN 0 ELSE 1 END), MAX(CASE WHEN kind = 'echo' THEN 1"
         " ELSE 0 END) FROM events GROUP BY 1, 2, 3"
+    )
+    state.execute(
+        f"INSERT INTO traffic SELECT {NUMBER}, kind, SUBSTR(at, 1, 10), phone_number_id, phone, '',"
+        " COUNT(*), MAX(at), MAX(event_id) FROM events WHERE kind IN ('echo', 'message')"
+        " GROUP BY 1, 2, 3"
     )
     state.execute_many(
         "INSERT INTO cursors (consumer, event_id) VALUES (?, ?)",

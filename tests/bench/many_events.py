@@ -40,7 +40,7 @@ _OTHERS = (
     "state backup copy.db",
     "state prune --older-than 365 --dry-run",
 )
-_CHECKS = ("reminder check", "status")  # any exit status of theirs is an answer
+_CHECKS = ("reminder check", "status", "doctor")  # any exit status of theirs is an answer
 
 
 class Cost(NamedTuple):
@@ -51,8 +51,8 @@ class Cost(NamedTuple):
     mib: float
 
 
-def run(directory: Path, *words: str) -> Cost:
-    """Run a module of Python with these words, to its end."""
+def run(directory: Path, *words: str, out: Path = Path(os.devnull)) -> Cost:
+    """Run a module of Python with these words, to its end; what it prints goes to a file."""
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(directory),
@@ -61,13 +61,13 @@ def run(directory: Path, *words: str) -> Cost:
         "WACOEX_STATE": str(directory / "wacoex.db"),
         "WACOEX_KEYRING": "off",
     }
-    with (directory / "said.txt").open("w+", encoding="utf-8") as said:
+    with out.open("wb") as printed, (directory / "said.txt").open("w+", encoding="utf-8") as said:
         started = time.monotonic()
         child = subprocess.Popen(
             [sys.executable, "-m", *words],
             cwd=directory,
             env=environ,
-            stdout=subprocess.DEVNULL,
+            stdout=printed,
             stderr=said,
         )
         _, status, used = os.wait4(child.pid, 0)

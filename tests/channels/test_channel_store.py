@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,12 +31,11 @@ from wacoex_cli.channels.model import (
 from wacoex_cli.channels.store import (
     _FIRST,
     _NEWEST,
-    _NEWEST_AFTER,
     AccountEvents,
     Channels,
     Facts,
     Signs,
-    _all_of,
+    SignSearch,
 )
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State, open_state
@@ -85,7 +85,8 @@ def test_other_kinds_and_nothing_at_all_are_no_echo(state: State) -> None:
 
     assert newest_day(state) is None
     assert Signs(state).newest([], EvidenceKind.ECHO, until=EVER) is None
-    assert Signs(state).first_at([], EvidenceKind.ECHO) is None
+    assert Signs(state).first_of([SignSearch([], EvidenceKind.ECHO)]) == [None]
+    assert Signs(state).newest_of([]) == []
 
 
 def test_the_same_evidence_is_kept_once(state: State) -> None:
@@ -104,20 +105,26 @@ def test_of_the_same_moment_the_order_of_arrival_does_not_decide(state: State) -
     assert found == echo(ID, 3, "respondio")
 
 
-def test_what_claims_to_be_from_later_is_found_apart(state: State) -> None:
-    keep(state, echo(ID, 3), Sign(OWN, EvidenceKind.CONFIRMED, at(9), "person", "Ana"))
+def test_several_searches_are_answered_in_their_order(state: State) -> None:
+    confirmed = Sign(OWN, EvidenceKind.CONFIRMED, at(9), "person", "Ana")
+    keep(state, echo(ID, 3), echo(PHONE, 5), confirmed)
+    every = [ID, PHONE, OWN]
 
-    def after(moment: str) -> Sign | None:
-        return Signs(state).newest_after([ID, PHONE, OWN], moment)
-
-    assert after(at(2)) == Sign(OWN, EvidenceKind.CONFIRMED, at(9), "person", "Ana")
-    assert after(at(9)) is None
+    assert Signs(state).newest_of(
+        [
+            SignSearch(every, EvidenceKind.CONFIRMED),
+            SignSearch(every, EvidenceKind.CONFIRMED, until=at(8)),
+            SignSearch([ID], EvidenceKind.ECHO),
+            SignSearch(every, EvidenceKind.ECHO, since=at(4), until=at(6)),
+        ]
+    ) == [confirmed, None, echo(ID, 3), echo(PHONE, 5)]
 
 
 def test_the_first_of_a_kind_is_found(state: State) -> None:
     keep(state, echo(ID, 5), echo(PHONE, 4), echo(OWN, 6))
 
-    assert Signs(state).first_at([ID, PHONE, OWN], EvidenceKind.ECHO) == at(4)
+    searched = SignSearch([ID, PHONE, OWN], EvidenceKind.ECHO)
+    assert Signs(state).first_of([searched]) == [echo(PHONE, 4)]
 
 
 def test_a_channel_without_its_id_is_known_by_the_ids_meta_uses_for_its_number(
@@ -138,6 +145,9 @@ def test_a_channel_without_its_id_is_known_by_the_ids_meta_uses_for_its_number(
         "respondio_channel_id:7",
     )
     assert Signs(state).addresses_for(SHOP) == addresses_of(SHOP, ("1001", "900"))
+    assert Signs(state).addresses_by_channel([nameless]) == {
+        3: Signs(state).addresses_for(nameless)
+    }
 
 
 @pytest.mark.parametrize(
@@ -158,11 +168,10 @@ def test_evidence_is_kept_under_the_surest_name(
 
 
 def test_every_read_looks_up_the_key_and_scans_nothing(state: State) -> None:
-    kinds = [(ID, "echo", "", EVER), (PHONE, "echo", "", EVER)]
+    searched = json.dumps([(0, ID, "echo", "", EVER), (1, PHONE, "echo", "", EVER)])
     queries = [
-        _all_of(_NEWEST, kinds),
-        _all_of(_NEWEST_AFTER, [kind[:3] for kind in kinds]),
-        _all_of(_FIRST, [kind[:2] for kind in kinds]),
+        (_NEWEST, [searched]),
+        (_FIRST, [searched]),
         ("SELECT phone_number_id FROM numbers_seen WHERE phone = ?", [PHONE]),
     ]
     for sql, parameters in queries:
@@ -473,10 +482,15 @@ def test_an_echo_that_tells_no_time_is_no_evidence(state: State) -> None:
     assert content(state)["evidence"] == []
 
 
+def account_events(state: State) -> list[AccountEvent]:
+    rows = state.rows("SELECT * FROM account_events ORDER BY at, event_key")
+    return [AccountEvent(**row) for row in rows]
+
+
 def test_an_account_event_is_kept_with_reason_and_initiator(state: State) -> None:
     take(state, REMOVED)
 
-    assert AccountEvents(state).all_account_events() == [
+    assert account_events(state) == [
         AccountEvent(
             event_key="meta:account_update:1",
             event="PARTNER_REMOVED",
@@ -494,7 +508,7 @@ def test_an_account_event_is_kept_with_reason_and_initiator(state: State) -> Non
 def test_an_account_event_without_anything_known_is_kept_too(state: State) -> None:
     take(state, event(Kind.ACCOUNT_UPDATE, waba_id=None, phone=None, data={}))
 
-    [kept] = AccountEvents(state).all_account_events()
+    [kept] = account_events(state)
     assert (kept.event, kept.reason) == ("", None)
 
 

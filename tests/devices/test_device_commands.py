@@ -31,7 +31,7 @@ def shop(run, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def intervals(state: State) -> tuple[Interval, ...]:
-    return Devices(state).primary_only_for(1)
+    return Devices(state).primary_only_by_channel([1]).get(1, ())
 
 
 def test_a_companion_is_listed_with_all_it_is(run) -> None:
@@ -205,7 +205,7 @@ def test_an_empty_list_that_is_confirmed_makes_echoes_strong(run, state: State) 
     listed = run("device", "list", "--json").data
     assert (listed["confirmed_at"], listed["confirmed_by"]) == ("2026-11-07T12:00:00.000Z", "Ana")
     assert listed["echo_is_strong"] is True
-    assert Devices(state).primary_only_by_channel() == {1: intervals(state)}
+    assert Devices(state).primary_only_by_channel([1]) == {1: intervals(state)}
 
 
 def test_a_list_with_a_companion_keeps_echoes_weak_and_says_why(run, state: State) -> None:
@@ -219,7 +219,7 @@ def test_a_list_with_a_companion_keeps_echoes_weak_and_says_why(run, state: Stat
     )
     assert run("device", "list", "--json").data["confirmed_by"] == "bo"
     assert intervals(state) == ()
-    assert Devices(state).primary_only_by_channel() == {}
+    assert Devices(state).primary_only_by_channel([1]) == {}
 
 
 def test_linking_a_companion_ends_it_and_only_a_confirmation_begins_it_again(

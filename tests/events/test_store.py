@@ -13,7 +13,8 @@ from freezegun import freeze_time
 from wacoex_cli.app import projections
 from wacoex_cli.channels.model import EvidenceKind
 from wacoex_cli.channels.store import Signs
-from wacoex_cli.events.store import EventLog, catch_up
+from wacoex_cli.events.checks import TRAFFIC
+from wacoex_cli.events.store import _EDITS, _FIRST_SEEN, _OF_EACH, NUMBER, EventLog, catch_up
 from wacoex_cli.foundation.clock import SystemClock, to_text
 from wacoex_cli.platforms.events import Event, Kind, Payload, Projection, Source, Via
 
@@ -399,3 +400,37 @@ def test_an_event_of_an_older_version_is_read_with_what_it_lacks(state):
     [found] = EventLog(state).find()
     assert (found.event_id, found.kind, found.contact) == (7, Kind.STATUS, None)
     assert (found.data.get("status"), found.data.get("code")) == ("sent", None)
+
+
+@pytest.mark.parametrize(
+    ("sql", "index"),
+    [
+        (_OF_EACH, "events_by_number"),
+        (f"SELECT * FROM events WHERE kind = 'echo' AND {NUMBER} = ? ORDER BY at, event_id LIMIT ?",
+         "events_by_number"),
+        (_FIRST_SEEN[0], "events_by_contact"),
+        (_FIRST_SEEN[1], "echoes_by_contact"),
+        (_EDITS, "echoes_by_contact"),
+    ],
+)  # fmt: skip
+def test_what_is_about_a_number_or_a_person_is_looked_up(state, sql: str, index: str):
+    """A log of everybody's events is not read for it."""
+    wanted = [json.dumps(["1001"])] * sql.count("?")
+
+    plan = [row["detail"] for row in state.rows(f"EXPLAIN QUERY PLAN {sql}", wanted)]
+
+    assert any(f"INDEX {index} " in step for step in plan), plan
+    assert not [step for step in plan if step.startswith("SCAN events")]
+    assert not [step for step in plan if "FOR ORDER BY" in step]
+
+
+def test_traffic_that_is_given_again_is_not_counted_again(state, clock):
+    told = [event(name, data={"direction": "in"}, phone="+6560000001") for name in "abc"]
+    store(state, payload("1", *told[:2]))
+    catch_up(state, [TRAFFIC], clock)
+    store(state, payload("2", *told[2:]))
+    with state.transaction():
+        state.execute("DELETE FROM cursors WHERE consumer = 'traffic'")
+    catch_up(state, [TRAFFIC], clock)
+
+    assert state.value("SELECT messages FROM traffic") == 3

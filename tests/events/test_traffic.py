@@ -10,7 +10,7 @@ import pytest
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import CHANNELS
 from wacoex_cli.channels.model import Channel, Details
-from wacoex_cli.events.checks import Summary, Unsupported, flows, summaries
+from wacoex_cli.events.checks import TRAFFIC, Summary, Unsupported, flows, summaries
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
@@ -181,6 +181,7 @@ def test_echoes_and_messages_of_contacts_are_counted_by_day_and_number(reported:
     reported.tell(Kind.STANDBY, hours_ago=3, data={"direction": "out"})
     reported.tell(Kind.STANDBY, hours_ago=3, data={"status": "delivered"})
 
+    catch_up(reported.state, (CHANNELS, TRAFFIC), reported.clock)
     found = flows(reported.state, reported.channels, reported.now)
 
     assert found[1].echo_days == ("2026-11-06", "2026-11-07")

@@ -181,7 +181,8 @@ def _of_files(
 
 def messaged_lately(state: State, channel: Channel, now: datetime) -> int:
     """People the number had messages accepted for in the last 24 h: what Meta's limit counts."""
-    return figures.taken_since(state, channel.phone, now - timedelta(hours=24))
+    since, key = now - timedelta(hours=24), channel.channel_id
+    return figures.taken_since(state, [key], since)[key]
 
 
 async def read_template(provider: SendingProvider, broadcast: Broadcast) -> Template | WacoexError:

@@ -179,6 +179,13 @@ def concerns(channel: Channel, event: AccountEvent) -> bool:
     return account is not None and channel.has_or_had("waba_id", account, event.at)
 
 
+def names_of(channel: Channel) -> list[str]:
+    """The numbers and ids by which an account event may name a channel."""
+    present = (*spellings(channel.phone), channel.phone_number_id, channel.waba_id)
+    names = (*present, *channel.former("phone_number_id"), *channel.former("waba_id"))
+    return [name for name in names if name]
+
+
 def by_channel(
     channels: Iterable[Channel], rows: Iterable[AccountEvent]
 ) -> dict[int, tuple[AccountEvent, ...]]:
@@ -190,9 +197,7 @@ def by_channel(
             by_name[name].append(event)
     found = {}
     for channel in channels:
-        present = (*spellings(channel.phone), channel.phone_number_id, channel.waba_id)
-        names = (*present, *channel.former("phone_number_id"), *channel.former("waba_id"))
-        events = dict.fromkeys(event for name in names if name for event in by_name[name])
+        events = dict.fromkeys(event for name in names_of(channel) for event in by_name[name])
         found[channel.channel_id] = tuple(event for event in events if concerns(channel, event))
     return found
 
@@ -308,6 +313,11 @@ class Sign(NamedTuple):
     at: str
     source: str
     said_by: str = ""
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Its place in time; two of the same moment stand in the same order always."""
+        return (self.at, self.source, self.said_by, self.address)
 
 
 def channel_address(channel_id: int) -> str:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import defaultdict
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels.model import (
     ID_NAMES,
@@ -26,6 +27,7 @@ from wacoex_cli.channels.model import (
     address_of,
     addresses_of,
     by_channel,
+    names_of,
 )
 from wacoex_cli.errors import StateError, UsageError
 from wacoex_cli.foundation.clock import to_text
@@ -57,16 +59,20 @@ _COLUMNS = (
     "event_key, event, at, source, waba_id, phone_number_id, phone, entry_id, reason,"
     " initiated_by, data"
 )
-_NEWEST = (
-    "SELECT * FROM (SELECT address, kind, at, source, said_by FROM evidence"
-    " WHERE address = ? AND kind = ? AND at >= ? AND at <= ?"
-    " ORDER BY at DESC, source DESC, said_by DESC LIMIT 1) AS newest"
+# For each search, by its place: one entry of the key, however much evidence there is.
+_SEARCHED = (
+    "WITH searched AS (SELECT json_extract(value, '$[0]') AS place,"
+    " json_extract(value, '$[1]') AS address, json_extract(value, '$[2]') AS kind,"
+    " json_extract(value, '$[3]') AS since, json_extract(value, '$[4]') AS until FROM json_each(?))"
+    " SELECT searched.place, e.address, e.kind, e.at, e.source, e.said_by"
+    " FROM searched JOIN evidence e ON e.rowid = (SELECT its.rowid FROM evidence its"
+    " WHERE its.address = searched.address AND its.kind = searched.kind"
+    " AND its.at >= searched.since AND its.at <= searched.until ORDER BY {order} LIMIT 1)"
 )
-_NEWEST_AFTER = _NEWEST.replace("at >= ? AND at <= ?", "at > ?")
-_FIRST = (
-    "SELECT * FROM (SELECT at FROM evidence WHERE address = ? AND kind = ?"
-    " ORDER BY at LIMIT 1) AS first"
-)
+_NEWEST = _SEARCHED.format(order="its.at DESC, its.source DESC, its.said_by DESC")
+_FIRST = _SEARCHED.format(order="its.at, its.source, its.said_by")
+FOR_EVER = "9999"
+"""Later than any moment as text."""
 
 
 class Channels:
@@ -267,20 +273,34 @@ class AccountEvents:
             list(events),
         )
 
-    def all_account_events(self) -> list[AccountEvent]:
-        """Everything that is kept, oldest first."""
-        rows = self._state.rows(f"SELECT {_COLUMNS} FROM account_events ORDER BY at, event_key")
-        return [AccountEvent(**row) for row in rows]
-
     def of_channels(self, channels: Iterable[Channel]) -> dict[int, tuple[AccountEvent, ...]]:
         """Those about each of these channels, by channel_id, oldest first."""
-        return by_channel(channels, self.all_account_events())
+        known = list(channels)
+        names = json.dumps([name for channel in known for name in names_of(channel)])
+        rows = self._state.rows(
+            "WITH names AS (SELECT value FROM json_each(?))"
+            f" SELECT {_COLUMNS} FROM account_events WHERE phone IN names"
+            " OR phone_number_id IN names OR COALESCE(NULLIF(waba_id, ''), entry_id) IN names"
+            " ORDER BY at, event_key",
+            [names],
+        )
+        return by_channel(known, [AccountEvent(**row) for row in rows])
+
+
+class SignSearch(NamedTuple):
+    """Evidence of a kind under some addresses; `since` and `until` (RFC 3339, UTC) are included."""
+
+    addresses: Sequence[str]
+    kind: EvidenceKind
+    since: str = ""
+    until: str = FOR_EVER
 
 
 class Signs:
     """Evidence that the app was opened, by address.
 
-    Every reader looks up single entries of the primary key, however much evidence there is.
+    Every reader looks up single entries of the primary key, however much evidence there is, and
+    asks about any number of channels in one statement.
     """
 
     def __init__(self, state: State) -> None:
@@ -314,6 +334,18 @@ class Signs:
         """Every address under which something about that channel may be kept."""
         return addresses_of(channel, self.phone_number_ids_of(channel.phone))
 
+    def addresses_by_channel(self, channels: Iterable[Channel]) -> dict[int, tuple[str, ...]]:
+        """The same for each of these channels, by channel_id."""
+        known = list(channels)
+        ids: dict[str, list[str]] = defaultdict(list)
+        for row in self._state.rows(
+            "SELECT phone, phone_number_id FROM numbers_seen"
+            " WHERE phone IN (SELECT value FROM json_each(?)) ORDER BY phone, phone_number_id",
+            [json.dumps([channel.phone for channel in known])],
+        ):
+            ids[row["phone"]].append(str(row["phone_number_id"]))
+        return {it.channel_id: addresses_of(it, tuple(ids[it.phone])) for it in known}
+
     def newest(
         self,
         addresses: Sequence[str],
@@ -323,25 +355,32 @@ class Signs:
         since: str | None = None,
     ) -> Sign | None:
         """The newest evidence of that kind; `since` and `until` (RFC 3339, UTC) are included."""
-        keys = [(address, kind.value, since or "", until) for address in addresses]
-        return self._latest(_NEWEST, keys)
+        return self.newest_of([SignSearch(addresses, kind, since or "", until)])[0]
 
-    def newest_after(self, addresses: Sequence[str], moment: str) -> Sign | None:
-        """The newest evidence of any kind that claims to be from later than `moment`."""
-        keys = [(address, kind.value, moment) for address in addresses for kind in EvidenceKind]
-        return self._latest(_NEWEST_AFTER, keys)
-
-    def first_at(self, addresses: Sequence[str], kind: EvidenceKind) -> str | None:
-        """When evidence of that kind was first there."""
-        keys = [(address, kind.value) for address in addresses]
-        rows = self._state.rows(*_all_of(_FIRST, keys)) if keys else []
-        return min((str(row["at"]) for row in rows), default=None)
-
-    def _latest(self, query: str, keys: Sequence[tuple[str, ...]]) -> Sign | None:
-        rows = self._state.rows(*_all_of(query, keys)) if keys else []
-        found = (Sign(**{**row, "kind": EvidenceKind(row["kind"])}) for row in rows)
+    def newest_of(self, searches: Sequence[SignSearch]) -> list[Sign | None]:
+        """The newest evidence of each search, in their order."""
         # Of two at the same moment always the same, whichever came in first.
-        return max(found, key=lambda it: (it.at, it.source, it.said_by, it.address), default=None)
+        return [max(found, key=_in_time, default=None) for found in self._found(_NEWEST, searches)]
+
+    def first_of(self, searches: Sequence[SignSearch]) -> list[Sign | None]:
+        """The first evidence of each search, in their order."""
+        return [min(found, key=_in_time, default=None) for found in self._found(_FIRST, searches)]
+
+    def _found(self, query: str, searches: Sequence[SignSearch]) -> list[list[Sign]]:
+        found: list[list[Sign]] = [[] for _ in searches]
+        keys = [
+            (place, address, search.kind, search.since, search.until)
+            for place, search in enumerate(searches)
+            for address in search.addresses
+        ]
+        for row in self._state.rows(query, [json.dumps(keys)]) if keys else ():
+            place, address, kind, *rest = row.values()
+            found[place].append(Sign(address, EvidenceKind(kind), *rest))
+        return found
+
+
+def _in_time(sign: Sign) -> tuple[str, ...]:
+    return sign.order
 
 
 def _values(details: Details) -> list[object]:
@@ -359,11 +398,6 @@ def _channel(row: Row, former: tuple[FormerId, ...]) -> Channel:
         )
     fields = {**row, "provider": Provider(row["provider"]), "is_in_use": bool(row["is_in_use"])}
     return Channel(**fields, former_ids=former)
-
-
-def _all_of(query: str, keys: Sequence[tuple[str, ...]]) -> tuple[str, list[str]]:
-    """One statement that asks the same of several entries of the key."""
-    return " UNION ALL ".join([query] * len(keys)), [part for key in keys for part in key]
 
 
 def channel_names(*, archived: bool, env_file: Path | None = None) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import CHANNELS, connected_at
 from wacoex_cli.channels.model import EvidenceKind, values_of
-from wacoex_cli.channels.store import AccountEvents, Channels, Facts, Signs
+from wacoex_cli.channels.store import AccountEvents, Channels, Facts, Signs, SignSearch
 from wacoex_cli.devices.checks import check_devices, check_probes
 from wacoex_cli.devices.model import (
     MOST_LINKED,
@@ -137,25 +137,25 @@ def inventory(state: State, channel: Channel, now: datetime) -> Inventory:
 
 def inventories(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, Inventory]:
     """What is known about the companions of each of these channels, by channel_id."""
-    breaks = _last_breaks(state, channels, now)
+    keys = [channel.channel_id for channel in channels]
+    breaks, answers = _last_breaks(state, channels, now), Probes(state).answers(keys)
+    devices, said = Devices(state).listed_by_channel(keys), Devices(state).last_confirmations(keys)
+    alone = Devices(state).primary_only_by_channel(keys)
     found = {}
     for channel in channels:
         key = channel.channel_id
-        listed = tuple(
-            (device, state_of(device, breaks[key], now)) for device in Devices(state).listed(key)
-        )
-        answers = Probes(state).answers(key)
+        listed = tuple((device, state_of(device, breaks[key], now)) for device in devices[key])
         findings = [
             *check_devices(listed, breaks[key], channel.name, now),
-            *check_probes(listed, answers, channel.name),
+            *check_probes(listed, answers[key], channel.name),
         ]
         found[key] = Inventory(
             listed,
             breaks[key],
-            Devices(state).last_confirmation(key),
-            any(interval.end is None for interval in Devices(state).primary_only_for(key)),
+            said.get(key),
+            any(interval.end is None for interval in alone.get(key, ())),
             tuple(worst_first(findings)),
-            answers,
+            answers[key],
         )
     return found
 
@@ -257,11 +257,14 @@ def _last_breaks(
     """When all companions were last unlinked, by connecting or by offboarding; by channel_id."""
     events = AccountEvents(state).of_channels(channels)
     facts = Facts(state).facts_by_channel(["last_onboarded_time"])
+    addresses, until = Signs(state).addresses_by_channel(channels), to_text(now)
+    connected = EvidenceKind.CONNECTED
+    signs = Signs(state).newest_of(
+        [SignSearch(addresses[it.channel_id], connected, until=until) for it in channels]
+    )
     found = {}
-    for channel in channels:
+    for channel, sign in zip(channels, signs, strict=True):
         onboarded = connected_at(values_of(facts.get(channel.channel_id, ())))
-        addresses = Signs(state).addresses_for(channel)
-        sign = Signs(state).newest(addresses, EvidenceKind.CONNECTED, until=to_text(now))
         breaks = breaks_in(events[channel.channel_id])
         if onboarded:
             breaks.append(Break(to_text(onboarded), "connecting", "meta"))

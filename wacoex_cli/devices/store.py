@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,12 @@ from wacoex_cli.devices.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wacoex_cli.devices.model import Interval
     from wacoex_cli.foundation.state import Row, State
 
+_AMONG = "channel_id IN (SELECT value FROM json_each(?))"
 _DEVICES = "SELECT * FROM devices"
 _CONFIRMATIONS = "SELECT * FROM device_confirmations"
 _HIGHEST = "SELECT COALESCE(MAX(device_id), 0) FROM devices"
@@ -29,9 +33,9 @@ _NEWEST_OPEN = (
 )
 # Of each device the newest probe in which its word was sent.
 _ANSWERS = (
-    "SELECT w.device_id, w.word, w.outcome, p.began_at, p.heard, p.probe_id"
+    "SELECT p.channel_id, w.device_id, w.word, w.outcome, p.began_at, p.heard, p.probe_id"
     " FROM probe_words AS w JOIN probes AS p ON p.probe_id = w.probe_id"
-    " WHERE p.channel_id = ? AND p.ended_at IS NOT NULL AND w.outcome IN ('seen', 'not_seen')"
+    f" WHERE p.{_AMONG} AND p.ended_at IS NOT NULL AND w.outcome IN ('seen', 'not_seen')"
     " ORDER BY p.probe_id"
 )
 
@@ -44,11 +48,17 @@ class Devices:
 
     def listed(self, channel_id: int) -> list[Device]:
         """The companions of a channel that were not removed, in the order they were added."""
-        rows = self._state.rows(
-            f"{_DEVICES} WHERE channel_id = ? AND removed_at IS NULL ORDER BY device_id",
-            [channel_id],
-        )
-        return [_device(row) for row in rows]
+        return self.listed_by_channel([channel_id])[channel_id]
+
+    def listed_by_channel(self, channel_ids: Sequence[int]) -> dict[int, list[Device]]:
+        """The same for each of these channels."""
+        found: dict[int, list[Device]] = {channel_id: [] for channel_id in channel_ids}
+        for row in self._state.rows(
+            f"{_DEVICES} WHERE {_AMONG} AND removed_at IS NULL ORDER BY device_id",
+            [json.dumps(channel_ids)],
+        ):
+            found[row["channel_id"]].append(_device(row))
+        return found
 
     def find(self, device_id: int) -> Device | None:
         """The companion of that number, removed or not."""
@@ -107,27 +117,26 @@ class Devices:
             [channel_id, *confirmation],
         )
 
-    def last_confirmation(self, channel_id: int) -> ListConfirmation | None:
-        """Who last said that the list is complete, and when."""
-        row = self._state.row(
-            f"{_CONFIRMATIONS} WHERE channel_id = ? ORDER BY confirmed_at DESC LIMIT 1",
-            [channel_id],
+    def last_confirmations(self, channel_ids: Sequence[int]) -> dict[int, ListConfirmation]:
+        """Who last said that the list of each of these channels is complete, and when."""
+        rows = self._state.rows(
+            f"{_CONFIRMATIONS} WHERE {_AMONG} ORDER BY confirmed_at", [json.dumps(channel_ids)]
         )
-        return _confirmation(row) if row else None
+        return {row["channel_id"]: _confirmation(row) for row in rows}
 
-    def primary_only_for(self, channel_id: int) -> tuple[Interval, ...]:
-        """The times at which only the phone of a channel can have sent an echo."""
-        devices = self._state.rows(f"{_DEVICES} WHERE channel_id = ?", [channel_id])
-        said = self._state.rows(f"{_CONFIRMATIONS} WHERE channel_id = ?", [channel_id])
-        return primary_only(map(_device, devices), map(_confirmation, said))
+    def primary_only_by_channel(
+        self, channel_ids: Sequence[int]
+    ) -> dict[int, tuple[Interval, ...]]:
+        """The times at which only the phone of a channel can have sent an echo.
 
-    def primary_only_by_channel(self) -> dict[int, tuple[Interval, ...]]:
-        """The same for all channels, by channel_id; one without such a time is left out."""
+        By channel_id, of these channels; one without such a time is left out.
+        """
+        among = [json.dumps(channel_ids)]
         devices: dict[int, list[Device]] = defaultdict(list)
-        for row in self._state.rows(_DEVICES):
+        for row in self._state.rows(f"{_DEVICES} WHERE {_AMONG}", among):
             devices[row["channel_id"]].append(_device(row))
         said: dict[int, list[ListConfirmation]] = defaultdict(list)
-        for row in self._state.rows(_CONFIRMATIONS):
+        for row in self._state.rows(f"{_CONFIRMATIONS} WHERE {_AMONG}", among):
             said[row["channel_id"]].append(_confirmation(row))
         found = {key: primary_only(devices.get(key, ()), said[key]) for key in said}
         return {channel_id: intervals for channel_id, intervals in found.items() if intervals}
@@ -180,19 +189,21 @@ class Probes:
             [probe.ended_at, int(bool(probe.heard)), probe.probe_id],
         )
 
-    def answers(self, channel_id: int) -> tuple[ProbeAnswer, ...]:
-        """What the newest probe of each device came to, the phone (0) first."""
-        newest = {
-            row["device_id"]: ProbeAnswer(
+    def answers(self, channel_ids: Sequence[int]) -> dict[int, tuple[ProbeAnswer, ...]]:
+        """What the newest probe of each device came to, by channel_id, the phone (0) first."""
+        newest: dict[int, dict[int, ProbeAnswer]] = {channel_id: {} for channel_id in channel_ids}
+        for row in self._state.rows(_ANSWERS, [json.dumps(channel_ids)]):
+            newest[row["channel_id"]][row["device_id"]] = ProbeAnswer(
                 row["device_id"],
                 row["word"],
                 WordOutcome(row["outcome"]),
                 row["began_at"],
                 bool(row["heard"]),
             )
-            for row in self._state.rows(_ANSWERS, [channel_id])
+        return {
+            channel_id: tuple(its[device_id] for device_id in sorted(its))
+            for channel_id, its in newest.items()
         }
-        return tuple(newest[device_id] for device_id in sorted(newest))
 
     def _probe(self, row: Row) -> Probe:
         words = self._state.rows(

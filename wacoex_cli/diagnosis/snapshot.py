@@ -473,8 +473,11 @@ def _views(
     trouble = troubles(state, channels, now)
     unsupported = checks.summaries(state, channels, now)
     flows = checks.flows(state, channels, now)
+    taken = taken_since(state, list(found), now - _DAY)
+    journeys = Journeys(state).newest_by_channel(list(found), JourneyKind.CONNECT)
+    records = Journeys(state).records_of([it.journey_id for it in journeys.values()])
     for key, facts in found.items():
-        journey = Journeys(state).newest(key, JourneyKind.CONNECT)
+        journey = journeys.get(key)
         yield ChannelView(
             facts=facts,
             standing=standing_of[key],
@@ -484,11 +487,11 @@ def _views(
             trouble=trouble[key],
             unsupported=unsupported[key],
             echo_flow=flows[key],
-            taken_in_24_hours=taken_since(state, facts.channel.phone, now - _DAY),
+            taken_in_24_hours=taken[key],
             templates=gathered.templates.get(key, ()),
             subscription=gathered.subscriptions.get(key),
             journey=journey,
-            records=Journeys(state).records(journey.journey_id) if journey else {},
+            records=records[journey.journey_id] if journey else {},
         )
 
 

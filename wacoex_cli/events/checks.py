@@ -2,10 +2,17 @@
 
 Webhooks that are off, silence, echoes that stopped, unsupported messages. The functions that
 take the state read the log; the checks and `rank_causes` are pure.
+
+Table traffic(number, kind, day, phone_number_id, phone, respondio_channel_id, messages, newest_at,
+last_event_id): echoes, messages of contacts, and those of contacts to another responder. `number`
+is what the index of the events has too, `day` is `2026-11-07` in UTC; what was not named is empty.
+It is kept up as events come in, so that nobody reads all events to see whether some stopped.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -14,27 +21,159 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels.facts import reconnections
 from wacoex_cli.channels.model import EvidenceKind
-from wacoex_cli.channels.store import AccountEvents, Signs
+from wacoex_cli.channels.store import AccountEvents, Signs, SignSearch
 from wacoex_cli.errors import counted
-from wacoex_cli.events.store import EventLog
+from wacoex_cli.events.store import NUMBER, EventLog, Numbers, number_of
 from wacoex_cli.findings.model import SOURCE_NAMES, Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.platforms.events import Event, Kind, Source
+from wacoex_cli.platforms.events import Event, Kind, Projection, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.state import Row, State
+
+_NAMES = ("phone_number_id", "phone", "respondio_channel_id")
+_GROUP = f"number, {', '.join(_NAMES)}"
+_ECHOES = (
+    f"SELECT {_GROUP}, GROUP_CONCAT(day) AS days, MAX(newest_at) AS newest_at FROM traffic"
+    " WHERE number IN (SELECT value FROM json_each(?)) AND kind = 'echo'"
+    f" AND day >= ? AND newest_at >= ? GROUP BY {_GROUP}"
+)
+_MESSAGES_SINCE = (
+    "SELECT t.number, t.phone_number_id, t.phone, t.respondio_channel_id, t.kind, t.day, t.messages"
+    " FROM json_each(?) AS wanted JOIN traffic t ON t.number = json_extract(wanted.value, '$[0]')"
+    " AND t.kind IN ('message', 'standby') AND t.day >= json_extract(wanted.value, '$[1]')"
+)
+# The day on which the time begins counts from that moment on only.
+_HEARD = (
+    f"SELECT {_GROUP}, messages, newest_at FROM traffic"
+    " WHERE number IN (SELECT value FROM json_each(?)) AND kind = 'standby' AND day > ?"
+    f" UNION ALL SELECT {NUMBER} AS number, COALESCE(phone_number_id, ''), COALESCE(phone, ''),"
+    " COALESCE(CAST(respondio_channel_id AS TEXT), ''), COUNT(*), MAX(at) FROM events"
+    f" WHERE {NUMBER} IN (SELECT value FROM json_each(?)) AND kind = 'standby' AND at >= ?"
+    """ AND at < ? AND data LIKE '%"direction":"in"%' GROUP BY 1, 2, 3, 4"""
+)
+
+
+def _project(state: State, events: Sequence[Event], now: datetime) -> None:
+    del now
+    state.execute_many(
+        "INSERT INTO traffic (number, kind, day, phone_number_id, phone, respondio_channel_id,"
+        " messages, newest_at, last_event_id) VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?)"
+        " ON CONFLICT (number, kind, day, phone_number_id, phone, respondio_channel_id)"
+        " DO UPDATE SET messages = traffic.messages + 1,"
+        " newest_at = CASE WHEN excluded.newest_at > traffic.newest_at"
+        " THEN excluded.newest_at ELSE traffic.newest_at END,"
+        " last_event_id = excluded.last_event_id"
+        # An event that is given again is not counted again.
+        " WHERE excluded.last_event_id > traffic.last_event_id",
+        [
+            (*_named(event), event.at, event.event_id)
+            for event in events
+            if event.kind is Kind.ECHO or event.data.get("direction") == "in"
+        ],
+    )
+
+
+def _named(event: Event) -> tuple[str, ...]:
+    channel_id = "" if event.respondio_channel_id is None else str(event.respondio_channel_id)
+    names = (event.phone_number_id or "", event.phone or "", channel_id)
+    return (number_of(event), event.kind.value, event.at[:10], *names)
+
+
+TRAFFIC = Projection("traffic", frozenset({Kind.ECHO, Kind.MESSAGE, Kind.STANDBY}), _project)
+"""How much came in for each number on each day."""
+
+
+class Echoes(NamedTuple):
+    """The days (`2026-11-07`, UTC) with echoes, in order; `newest_at` is RFC 3339 in UTC."""
+
+    days: tuple[str, ...] = ()
+    newest_at: str | None = None
+
+
+class Heard(NamedTuple):
+    """Messages of contacts that another responder gets; `newest_at` is RFC 3339 in UTC."""
+
+    messages: int = 0
+    newest_at: str | None = None
+
+
+class Traffic:
+    """The traffic of some numbers: `addresses` by the key of their owner."""
+
+    def __init__(self, state: State, addresses: Mapping[int, Collection[str]]) -> None:
+        self._state = state
+        self._numbers = Numbers(state, addresses)
+
+    def echoes(self, since: datetime) -> dict[int, Echoes]:
+        """The days with echoes since a moment, by owner."""
+        moment, days, newest = to_text(since), defaultdict[int, set[str]](set), dict[int, str]()
+        sought = json.dumps(self._numbers.all_numbers)
+        for row in self._state.rows(_ECHOES, [sought, moment[:10], moment]):
+            for owner in self._owners(row):
+                days[owner].update(row["days"].split(","))
+                newest[owner] = max(newest.get(owner, ""), row["newest_at"])
+        return {owner: Echoes(tuple(sorted(its)), newest[owner]) for owner, its in days.items()}
+
+    def messages_since(self, days: Mapping[int, str]) -> dict[int, tuple[tuple[str, int], ...]]:
+        """Days with messages of contacts, and how many, by owner: from its day on.
+
+        What another responder gets was written by contacts too (Meta: Conversation Routing).
+        """
+        wanted: dict[str, str] = {}
+        for owner, numbers in self._numbers.by_owner().items():
+            for number in numbers if owner in days else ():
+                wanted[number] = min(days[owner], wanted.get(number, days[owner]))
+        found: dict[int, dict[str, int]] = defaultdict(dict)
+        heard: dict[int, dict[str, int]] = defaultdict(dict)
+        for row in self._state.rows(_MESSAGES_SINCE, [json.dumps(list(wanted.items()))]):
+            day, messages = row["day"], row["messages"]
+            for owner in self._owners(row):
+                if owner not in days or day < days[owner]:
+                    continue
+                if row["kind"] == Kind.STANDBY:
+                    heard[owner][day] = heard[owner].get(day, 0) + messages
+                else:
+                    # Meta and respond.io may report the same messages.
+                    found[owner][day] = max(found[owner].get(day, 0), messages)
+        return {
+            owner: tuple(
+                (day, found[owner].get(day, 0) + heard[owner].get(day, 0))
+                for day in sorted({*found[owner], *heard[owner]})
+            )
+            for owner in days
+        }
+
+    def heard(self, since: datetime) -> dict[int, Heard]:
+        """What another responder got since a moment, by owner."""
+        moment, sought = to_text(since), json.dumps(self._numbers.all_numbers)
+        first_day = moment[:10]
+        found: dict[int, Heard] = {}
+        for row in self._state.rows(_HEARD, [sought, first_day, sought, moment, f"{first_day}T24"]):
+            for owner in self._owners(row):
+                known = found.get(owner, Heard())
+                found[owner] = Heard(
+                    known.messages + row["messages"], max(known.newest_at or "", row["newest_at"])
+                )
+        return found
+
+    def _owners(self, row: Row) -> list[int]:
+        named = {f"{name}:{row[name]}" for name in _NAMES if row[name]}
+        return self._numbers.owners(row["number"], named)
+
 
 _FLOW_WINDOW = timedelta(days=28)
 
 
 @dataclass(frozen=True)
 class EchoFlow:
-    """The days (`2026-11-07`, UTC) of the last 28 with echoes, and with messages of contacts.
+    """The days (`2026-11-07`, UTC) of the last 28 with echoes.
 
-    `last_echo_at` is RFC 3339 in UTC; None when there was no echo.
+    `last_echo_at` is RFC 3339 in UTC; None when there was no echo. `inbound` are the days with
+    messages of contacts, and how many, from the day of the last echo on.
     """
 
     echo_days: tuple[str, ...] = ()
@@ -43,30 +182,17 @@ class EchoFlow:
 
 
 def flows(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, EchoFlow]:
-    """How echoes and messages of contacts came in, by channel_id."""
-    log, since = EventLog(state), now - _FLOW_WINDOW
-    all_echoes = log.days(Kind.ECHO, since)
-    all_inbound = log.days(Kind.MESSAGE, since) if all_echoes else []
-    # What another responder gets was written by contacts too (Meta: Conversation Routing).
-    all_heard = log.days(Kind.STANDBY, since) if all_echoes else []
-    found = {}
-    for channel in channels:
-        own = frozenset(Signs(state).addresses_for(channel))
-        echoes = [day for day in all_echoes if day.addresses & own]
-        messages: dict[str, int] = {}
-        for day in all_inbound:
-            if day.addresses & own:
-                # Meta and respond.io may report the same messages.
-                messages[day.day] = max(messages.get(day.day, 0), day.messages)
-        for day in all_heard:
-            if day.addresses & own:
-                messages[day.day] = messages.get(day.day, 0) + day.messages
-        found[channel.channel_id] = EchoFlow(
-            tuple(sorted({day.day for day in echoes})),
-            max((day.newest_at for day in echoes), default=None),
-            tuple(sorted(messages.items())),
-        )
-    return found
+    """How echoes and messages of contacts came in, by channel_id.
+
+    The projections of channels and traffic have caught up.
+    """
+    traffic = Traffic(state, Signs(state).addresses_by_channel(channels))
+    echoes = traffic.echoes(now - _FLOW_WINDOW)
+    messages = traffic.messages_since({key: its.days[-1] for key, its in echoes.items()})
+    return {
+        key: EchoFlow(*echoes.get(key, Echoes()), messages.get(key, ()))
+        for key in (channel.channel_id for channel in channels)
+    }
 
 
 _LOOKED_AT = timedelta(days=7)
@@ -113,37 +239,54 @@ class Summary:
 
 def summaries(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, Summary]:
     """What came in unsupported, by channel_id; the projection of the channels has caught up."""
-    since = now - _LOOKED_AT
-    found = EventLog(state).find(kinds=(Kind.UNSUPPORTED,), since=since)
-    unsupported = [event for event in found if event.at <= to_text(now)]
-    if not unsupported:
-        return {channel.channel_id: Summary() for channel in channels}
-    around = _Around(state, unsupported, since)
-    account = AccountEvents(state).of_channels(channels)
-    summed_up = {}
-    for channel in channels:
-        addresses = frozenset(Signs(state).addresses_for(channel))
-        own = _each_once(event for event in unsupported if addresses & _addresses(event))
-        left = [event for event in own if event.message_id not in around.resolved]
-        reconnected = reconnections(channel, account[channel.channel_id])
-        signs = _Signs(state, tuple(sorted(addresses)), tuple(sign.at for sign in reconnected))
-        messages = tuple(_read(event, around, signs) for event in left[:_MOST_PER_CHANNEL])
-        summed_up[channel.channel_id] = Summary(messages, len(left), len(own) - len(left))
-    return summed_up
+    since, addresses = now - _LOOKED_AT, Signs(state).addresses_by_channel(channels)
+    reported = {
+        key: _each_once(event for event in events if event.at <= to_text(now))
+        for key, events in EventLog(state).of_each(addresses, Kind.UNSUPPORTED, since).items()
+    }
+    concerned = {key: addresses[key] for key, events in reported.items() if events}
+    if not concerned:
+        return dict.fromkeys(reported, Summary())
+    around = _Around(state, reported, concerned, since)
+    left = {
+        key: [event for event in events if event.message_id not in around.resolved]
+        for key, events in reported.items()
+    }
+    looked_at = {key: events[:_MOST_PER_CHANNEL] for key, events in left.items()}
+    signs = _signs_before(state, channels, addresses, looked_at)
+    return {
+        key: Summary(
+            tuple(
+                _read(event, around, seen)
+                for event, seen in zip(looked_at[key], signs[key], strict=True)
+            ),
+            len(left[key]),
+            len(reported[key]) - len(left[key]),
+        )
+        for key in reported
+    }
 
 
 class _Around:
     """What the log says about the same messages and the same people."""
 
-    def __init__(self, state: State, events: Sequence[Event], since: datetime) -> None:
-        log = EventLog(state)
+    def __init__(
+        self,
+        state: State,
+        reported: Mapping[int, Sequence[Event]],
+        addresses: Mapping[int, Collection[str]],
+        since: datetime,
+    ) -> None:
+        log, events = EventLog(state), [it for events in reported.values() for it in events]
         message_ids = {event.message_id for event in events if event.message_id}
-        self.resolved = log.delivered_after_all(message_ids, since)
-        self.first_seen = log.first_seen({event.contact for event in events if event.contact})
+        all_addresses = {address for own in addresses.values() for address in own}
+        self.resolved = log.delivered_after_all(message_ids, all_addresses, since)
+        contacts = {event.contact for event in events if event.contact}
+        self.first_seen = log.first_seen(contacts)
         self.log_began_at = log.oldest_at((Kind.ECHO, Kind.MESSAGE))
         self.edits: dict[str, list[datetime]] = defaultdict(list)
-        for edit in log.find(kinds=(Kind.EDIT,), since=since - _EDIT_COMES_WITHIN):
-            self.edits[edit.contact or ""].append(from_text(edit.at))
+        for contact, at in log.edits(contacts, since - _EDIT_COMES_WITHIN):
+            self.edits[contact].append(from_text(at))
 
     def is_first(self, event: Event) -> bool | None:
         at, began = from_text(event.at), self.log_began_at
@@ -160,28 +303,42 @@ class _Around:
         return any(abs(at - edit) <= _EDIT_COMES_WITHIN for edit in edits)
 
 
-class _Signs(NamedTuple):
-    """When the app of one channel was seen to be in use, or was connected."""
+class _SeenBefore(NamedTuple):
+    """What was seen of the app before a message: see `Unsupported`."""
 
-    state: State
-    addresses: tuple[str, ...]
-    reconnected: tuple[str, ...]
+    quiet_days: float | None
+    is_after_connecting: bool
 
-    def quiet_days(self, at: datetime) -> float | None:
-        # What ends a silence comes within a day of the messages that are then caught up with.
-        until = to_text(at - _SYNC_TAKES_AT_MOST)
-        kept = (self._newest(kind, until) for kind in EvidenceKind)
-        signs = [*filter(None, kept), *(moment for moment in self.reconnected if moment <= until)]
-        return (at - from_text(max(signs))).total_seconds() / 86_400 if signs else None
 
-    def is_after_connecting(self, at: datetime) -> bool:
-        since, until = to_text(at - _SYNC_TAKES_AT_MOST), to_text(at)
-        kept = self._newest(EvidenceKind.CONNECTED, until)
-        return any(since <= moment <= until for moment in (*self.reconnected, kept) if moment)
-
-    def _newest(self, kind: EvidenceKind, until: str) -> str | None:
-        found = Signs(self.state).newest(self.addresses, kind, until=until)
-        return found.at if found else None
+def _signs_before(
+    state: State,
+    channels: Sequence[Channel],
+    addresses: Mapping[int, Sequence[str]],
+    events: Mapping[int, Sequence[Event]],
+) -> dict[int, list[_SeenBefore]]:
+    """What was seen of the app before each of these events, by channel_id."""
+    account = AccountEvents(state).of_channels(channels)
+    searches = []
+    for channel in channels:
+        own = addresses[channel.channel_id]
+        for event in events[channel.channel_id]:
+            # What ends a silence comes within a day of the messages that are then caught up with.
+            until = to_text(from_text(event.at) - _SYNC_TAKES_AT_MOST)
+            searches += [SignSearch(own, kind, until=until) for kind in EvidenceKind]
+            searches.append(SignSearch(own, EvidenceKind.CONNECTED, until=event.at))
+    found = iter(Signs(state).newest_of(searches))
+    seen: dict[int, list[_SeenBefore]] = {channel.channel_id: [] for channel in channels}
+    for channel in channels:
+        again = [sign.at for sign in reconnections(channel, account[channel.channel_id])]
+        for event in events[channel.channel_id]:
+            at, until = from_text(event.at), to_text(from_text(event.at) - _SYNC_TAKES_AT_MOST)
+            kept = [sign.at for sign in itertools.islice(found, len(EvidenceKind)) if sign]
+            signs = [*kept, *(moment for moment in again if moment <= until)]
+            quiet_days = (at - from_text(max(signs))).total_seconds() / 86_400 if signs else None
+            connected = [*again, *(sign.at for sign in itertools.islice(found, 1) if sign)]
+            is_after = any(until <= moment <= event.at for moment in connected)
+            seen[channel.channel_id].append(_SeenBefore(quiet_days, is_after))
+    return seen
 
 
 def _each_once(events: Iterable[Event]) -> list[Event]:
@@ -194,8 +351,8 @@ def _each_once(events: Iterable[Event]) -> list[Event]:
     return sorted(found.values(), key=lambda event: (event.at, event.key), reverse=True)
 
 
-def _read(event: Event, around: _Around, signs: _Signs) -> Unsupported:
-    data, at = event.data, from_text(event.at)
+def _read(event: Event, around: _Around, seen: _SeenBefore) -> Unsupported:
+    data = event.data
     return Unsupported(
         at=event.at,
         source=event.source,
@@ -203,16 +360,10 @@ def _read(event: Event, around: _Around, signs: _Signs) -> Unsupported:
         type=data.get("unsupported_type"),
         is_referred=bool(data.get("from_ad") or data.get("has_referral")),
         is_first=around.is_first(event),
-        quiet_days=signs.quiet_days(at),
-        is_after_connecting=signs.is_after_connecting(at),
+        quiet_days=seen.quiet_days,
+        is_after_connecting=seen.is_after_connecting,
         is_edit=around.is_edit(event),
     )
-
-
-def _addresses(event: Event) -> frozenset[str]:
-    names = ("phone_number_id", "phone", "respondio_channel_id")
-    known = {name: getattr(event, name) for name in names}
-    return frozenset(f"{name}:{value}" for name, value in known.items() if value is not None)
 
 
 SILENCE_WINDOW = timedelta(days=28)

@@ -8,10 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.channels.facts import CHANNELS, account_event
-from wacoex_cli.channels.model import concerns
+from wacoex_cli.channels.facts import CHANNELS
 from wacoex_cli.channels.registry import known
-from wacoex_cli.channels.store import Channels, Signs, address_of_event
+from wacoex_cli.channels.store import AccountEvents, Channels, Signs, address_of_event
 from wacoex_cli.contacts.stops import PERSONS
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events.store import MAC, ActiveContacts, EventLog, catch_up
@@ -182,8 +181,10 @@ def list_events(
         others = wanted - {Kind.ACCOUNT_UPDATE}
         of_it = log.find(kinds=others, since=moment, addresses=own, most=most)
         # Which channel these are about takes more than an address to know.
-        updates = log.find(kinds=wanted & {Kind.ACCOUNT_UPDATE}, since=moment)
-        about_it = (update for update in updates if concerns(chosen, account_event(update)))
+        about_it = []
+        if Kind.ACCOUNT_UPDATE in wanted:
+            updates = AccountEvents(state).of_channels([chosen])[chosen.channel_id]
+            about_it = log.with_keys([update.event_key for update in updates], since=moment)
         in_order = heapq.merge(
             of_it, about_it, key=lambda event: (event.at, event.event_id), reverse=True
         )
@@ -211,9 +212,10 @@ def _namer(state: State) -> Callable[[Event], str | None]:
     of_address: dict[str, str] = {}
     of_account: dict[str, list[str]] = {}
     former: dict[str, list[str]] = {}
-    for channel in Channels(state).all_channels():
-        for address in Signs(state).addresses_for(channel):
-            of_address[address] = channel.name
+    channels = Channels(state).all_channels()
+    addresses = Signs(state).addresses_by_channel(channels)
+    for channel in channels:
+        of_address |= dict.fromkeys(addresses[channel.channel_id], channel.name)
         of_account.setdefault(channel.waba_id or "", []).append(channel.name)
         for waba_id in channel.former("waba_id"):
             former.setdefault(waba_id, []).append(channel.name)
@@ -295,29 +297,42 @@ def count_mac(workspace: Workspace, month: str | None, channel: str | None) -> M
         )
     state = workspace.state
     catch_up(state, (CHANNELS, PERSONS, MAC), workspace.clock)
+    channels = [known(state, channel)] if channel else Channels(state).all_channels()
+    addresses = Signs(state).addresses_by_channel(channels)
+    names: dict[str | None, set[str]] = {
+        each.name: set(addresses[each.channel_id]) for each in channels
+    }
     active = ActiveContacts(state)
-    addresses = active.addresses(month)
-    counts = []
-    seen: set[str] = set()
-    answers, given = EventLog(state).answers(month), list[CountedAnswers]()
-    for each in [known(state, channel)] if channel else Channels(state).all_channels():
-        all_own = set(Signs(state).addresses_for(each))
-        own = addresses & all_own
-        if own:
-            counts.append(Count(each.name, *active.count(month, own)))
-            seen |= own
-        mine = [entry for entry in answers if entry.addresses & all_own]
-        given += _summed(each.name, mine)
-        answers = [entry for entry in answers if entry not in mine]
-    unknown = set() if channel else addresses - seen
-    if unknown:
-        counts.append(Count(None, *active.count(month, unknown)))
-    given += () if channel else _summed(None, answers)
-    in_all, since = active.count(month, seen | unknown), EventLog(state).oldest_at(MAC.kinds)
-    return Mac(month, *in_all, tuple(counts), since, tuple(given))
+    seen = active.addresses(month)
+    whose = {name: own & seen for name, own in names.items()}
+    in_all = seen if channel is None else seen.intersection(*names.values())
+    if channel is None:
+        whose[None] = seen.difference(*names.values())
+    *found, whole = active.count(month, [*whose.values(), in_all])
+    counts = [
+        Count(name, *its) for (name, own), its in zip(whose.items(), found, strict=True) if own
+    ]
+    answers = _answers_by_channel(EventLog(state).answers(month), names)
+    if channel is not None:
+        answers.pop(None, None)
+    given = [CountedAnswers(name, *its) for name, its in answers.items() if any(its)]
+    since = EventLog(state).oldest_at(MAC.kinds)
+    return Mac(month, *whole, tuple(counts), since, tuple(given))
 
 
-def _summed(channel: str | None, answers: Sequence[PricedAnswers]) -> list[CountedAnswers]:
-    free = sum(entry.free for entry in answers)
-    charged = sum(entry.charged for entry in answers)
-    return [CountedAnswers(channel, free, charged)] if free or charged else []
+def _answers_by_channel(
+    answers: Sequence[PricedAnswers], names: Mapping[str | None, set[str]]
+) -> dict[str | None, tuple[int, int]]:
+    """Free answers and charged ones of each channel in order; of None those of no channel."""
+    of_address: dict[str, str | None] = {}
+    for name, own in names.items():
+        for address in own:
+            of_address.setdefault(address, name)
+    found: dict[str | None, tuple[int, int]] = {**dict.fromkeys(names, (0, 0)), None: (0, 0)}
+    places = {name: place for place, name in enumerate(names)}
+    for entry in answers:
+        owners = (of_address[address] for address in entry.addresses if address in of_address)
+        owner = min(owners, key=places.__getitem__, default=None)
+        free, charged = found[owner]
+        found[owner] = (free + entry.free, charged + entry.charged)
+    return found

@@ -20,7 +20,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,6 +49,11 @@ _COLUMNS = (
     "event_id, event_key, kind, source, at, phone_number_id, phone, waba_id,"
     " respondio_channel_id, contact, message_id, data"
 )
+NUMBER = (
+    "COALESCE(NULLIF(phone_number_id, ''), NULLIF(phone, ''), CAST(respondio_channel_id AS TEXT),"
+    " waba_id)"
+)
+"""SQL for what an event stands under in the index by number: its number, else its account."""
 _ADDRESS_NAMES = ("phone_number_id", "phone", "respondio_channel_id")
 _ADDRESS_CONDITIONS = {
     "phone_number_id": "phone_number_id = ?",
@@ -57,14 +62,13 @@ _ADDRESS_CONDITIONS = {
     # What is reported about a whole account, not about another number of it.
     "waba_id": "(waba_id = ? AND phone_number_id IS NULL AND phone IS NULL)",
 }
-_DAYS = (
-    "SELECT phone_number_id, phone, respondio_channel_id, SUBSTR(at, 1, 10) AS day,"
-    " COUNT(*) AS messages, MAX(at) AS newest_at FROM events WHERE kind = ? AND at >= ?{more}"
-    " GROUP BY phone_number_id, phone, respondio_channel_id, SUBSTR(at, 1, 10)"
+_OF_EACH = (
+    f"SELECT {_COLUMNS} FROM json_each(?) AS wanted JOIN events ON event_id IN (SELECT event_id"
+    f" FROM events WHERE {NUMBER} = wanted.value AND kind = ? AND at >= ?"
+    " ORDER BY at DESC, event_id DESC LIMIT ?)"
 )
 # Reading a message is neither sending nor receiving one, and may happen months later.
 _REACHED = frozenset({"sent", "delivered"})
-_INBOUND = """ AND data LIKE '%"direction":"in"%'"""
 # What stands in a delivery status of an answer (Meta: pricing of non-template messages).
 _ANSWERS = (
     "SELECT phone_number_id, phone, respondio_channel_id,"
@@ -74,13 +78,28 @@ _ANSWERS = (
     """ AND data LIKE '%"status":"delivered"%' AND data LIKE '%"category":"service"%'"""
     " GROUP BY phone_number_id, phone, respondio_channel_id"
 )
+# Each with an index of its own, which needs the kinds as they stand there.
+_WROTE = "events INDEXED BY events_by_contact WHERE kind IN ('message', 'unsupported')"
+_ECHOED = "events INDEXED BY echoes_by_contact WHERE kind IN ('echo', 'standby', 'edit')"
+_OF_CONTACTS = "contact IN (SELECT value FROM json_each(?))"
+_FIRST_SEEN = tuple(
+    f"SELECT contact, MIN(at) AS first_at FROM {kinds} AND {_OF_CONTACTS} GROUP BY contact"
+    for kinds in (_WROTE, f"{_ECHOED} AND kind <> 'edit'")
+)
+_EDITS = f"SELECT contact, at FROM {_ECHOED} AND kind = 'edit' AND {_OF_CONTACTS}"
 _SAME_DAY_LATER = (
     "SELECT 1 FROM evidence AS later WHERE later.address = evidence.address"
     " AND later.kind = 'echo' AND later.at > evidence.at"
     " AND later.at < SUBSTR(evidence.at, 1, 10) || 'T24'"
 )
 _PERSON = person_of("active_contacts.contact")
-_ACTIVE = "COUNT(*) AS contacts, COALESCE(SUM(CASE WHEN by_message = 0 THEN 1 ELSE 0 END), 0) AS n"
+_ACTIVE = (
+    "SELECT place, COUNT(*) AS contacts, SUM(CASE WHEN by_message = 0 THEN 1 ELSE 0 END) AS n"
+    f" FROM (SELECT json_extract(wanted.value, '$[0]') AS place, {_PERSON} AS person,"
+    " MAX(by_message) AS by_message FROM json_each(?) AS wanted JOIN active_contacts"
+    " ON active_contacts.month = ? AND active_contacts.address = json_extract(wanted.value, '$[1]')"
+    f" GROUP BY json_extract(wanted.value, '$[0]'), {_PERSON}) AS people GROUP BY place"
+)
 
 
 class Stored(NamedTuple):
@@ -118,15 +137,6 @@ class Tally:
         return {**vars(self), "by_kind": {kind.value: self.by_kind[kind] for kind in Kind}}
 
 
-class Day(NamedTuple):
-    """What came for one number on one day (`2026-11-07`, UTC): how much, and the newest."""
-
-    addresses: frozenset[str]
-    day: str
-    messages: int
-    newest_at: str
-
-
 class OldEvents(NamedTuple):
     """How much of the log can go. `active_contacts` are those of the months that go."""
 
@@ -144,6 +154,58 @@ class OldEvents(NamedTuple):
         """What is removed, for `state prune --json`."""
         names = ("payloads", "events", "active_contacts")
         return {name: getattr(self, name) for name in names}
+
+
+class Numbers:
+    """Under which numbers the events of some owners stand: `addresses` by the key of the owner.
+
+    An event that names the id of a number and its phone stands under the id.
+    """
+
+    def __init__(self, state: State, addresses: Mapping[int, Collection[str]]) -> None:
+        self._addresses = {owner: frozenset(own) for owner, own in addresses.items()}
+        self._owners: dict[str, list[int]] = defaultdict(list)
+        of_phone: dict[str, list[int]] = defaultdict(list)
+        for owner, own in self._addresses.items():
+            for name, _, value in sorted(address.partition(":") for address in own):
+                if name in _ADDRESS_CONDITIONS:
+                    self._owners[value].append(owner)
+                if name == "phone":
+                    of_phone[value].append(owner)
+        for row in state.rows(
+            "SELECT phone, phone_number_id FROM numbers_seen"
+            " WHERE phone IN (SELECT value FROM json_each(?)) ORDER BY phone, phone_number_id",
+            [json.dumps(list(of_phone))],
+        ):
+            owners = self._owners[row["phone_number_id"]]
+            owners += [owner for owner in of_phone[row["phone"]] if owner not in owners]
+
+    @property
+    def all_numbers(self) -> list[str]:
+        """All of them."""
+        return list(self._owners)
+
+    def by_owner(self) -> dict[int, list[str]]:
+        """The numbers of each owner."""
+        found: dict[int, list[str]] = {owner: [] for owner in self._addresses}
+        for number, owners in self._owners.items():
+            for owner in owners:
+                found[owner].append(number)
+        return found
+
+    def owners(self, number: str, named: Collection[str]) -> list[int]:
+        """Whose an event is that stands under a number and names these addresses."""
+        known = self._owners.get(number, ())
+        return [owner for owner in known if not self._addresses[owner].isdisjoint(named)]
+
+
+def named_addresses(event: Event) -> set[str]:
+    """The addresses that an event is about: numbers, else the whole account."""
+    values = {name: getattr(event, name) for name in _ADDRESS_NAMES}
+    found = {f"{name}:{value}" for name, value in values.items() if value is not None}
+    if event.waba_id is not None and event.phone_number_id is None and event.phone is None:
+        found.add(f"waba_id:{event.waba_id}")
+    return found
 
 
 class EventLog:
@@ -252,6 +314,15 @@ class EventLog:
         )
         return [_event(row) for row in rows]
 
+    def with_keys(self, keys: Collection[str], since: datetime | None = None) -> list[Event]:
+        """The events of these keys since a moment, newest first."""
+        rows = self._state.rows(
+            f"SELECT {_COLUMNS} FROM events WHERE event_key IN (SELECT value FROM json_each(?))"
+            " AND at >= ? ORDER BY at DESC, event_id DESC",
+            [json.dumps(sorted(keys)), to_text(since) if since else ""],
+        )
+        return [_event(row) for row in rows]
+
     def find(
         self,
         *,
@@ -269,23 +340,48 @@ class EventLog:
         conditions: dict[str, list[object]] = {}
         if since is not None:
             conditions["at >= ?"] = [to_text(since)]
+        numbers: list[dict[str, list[object]]] = [{}]
         if addresses is not None:
             named = [address.partition(":") for address in sorted(addresses)]
             known = [(name, value) for name, _, value in named if name in _ADDRESS_CONDITIONS]
             either = " OR ".join(_ADDRESS_CONDITIONS[name] for name, _ in known)
             conditions[f"({either or '1 = 0'})"] = [value for _, value in known]
+            own = Numbers(self._state, {0: addresses}).all_numbers
+            numbers = [{f"{NUMBER} = ?": [number]} for number in own]
+            kinds = frozenset(Kind) if kinds is None else kinds
         if kinds is None:
-            found = self._in_order(conditions, newest_first, most)
-        else:
-            # Kind by kind, because only so an index gives them in order.
-            runs = [
-                self._in_order({"kind = ?": [kind], **conditions}, newest_first, most)
-                for kind in sorted(kinds)
-            ]
-            found = heapq.merge(
-                *runs, key=lambda event: (event.at, event.event_id), reverse=newest_first
-            )
+            return itertools.islice(self._in_order(conditions, newest_first, most), most)
+        # Kind by kind, and number by number, because only so an index gives them in order.
+        runs = [
+            self._in_order({"kind = ?": [kind], **number, **conditions}, newest_first, most)
+            for kind in sorted(kinds)
+            for number in numbers
+        ]
+        found = heapq.merge(
+            *runs, key=lambda event: (event.at, event.event_id), reverse=newest_first
+        )
         return itertools.islice(found, most)
+
+    def of_each(
+        self,
+        addresses: Mapping[int, Collection[str]],
+        kind: Kind,
+        since: datetime,
+        most: int | None = None,
+    ) -> dict[int, list[Event]]:
+        """Events of a kind since a moment, newest first, by the owner of the addresses.
+
+        At most so many of each; `addresses` are as for `find`. In one statement for all.
+        """
+        numbers, limit = Numbers(self._state, addresses), -1 if most is None else most
+        rows = self._state.rows(
+            _OF_EACH, [json.dumps(numbers.all_numbers), kind, to_text(since), limit]
+        )
+        found: dict[int, list[Event]] = {owner: [] for owner in addresses}
+        for event in sorted(map(_event, rows), key=lambda it: (it.at, it.event_id), reverse=True):
+            for owner in numbers.owners(number_of(event), named_addresses(event)):
+                found[owner].append(event)
+        return {owner: events[:most] for owner, events in found.items()}
 
     def _in_order(
         self, conditions: Mapping[str, list[object]], newest_first: bool, most: int | None
@@ -330,17 +426,6 @@ class EventLog:
         found = self._state.value("SELECT MAX(newest_at) FROM arrivals WHERE source = ?", [source])
         return from_text(found) if found else None
 
-    def days(self, kind: Kind, since: datetime) -> list[Day]:
-        """The days with events of a kind, by number; of messages those of contacts count."""
-        is_message = kind in (Kind.MESSAGE, Kind.STANDBY)
-        sql = _DAYS.format(more=_INBOUND if is_message else "")
-        found = []
-        for row in self._state.rows(sql, [kind, to_text(since)]):
-            known = [name for name in _ADDRESS_NAMES if row[name] is not None]
-            own = frozenset(f"{name}:{row[name]}" for name in known)
-            found.append(Day(own, row["day"], row["messages"], row["newest_at"]))
-        return sorted(found, key=lambda day: day.newest_at)
-
     def answers(self, month: str) -> list[PricedAnswers]:
         """The answers (service messages) that were delivered in a month, such as `2026-11`, UTC.
 
@@ -357,13 +442,12 @@ class EventLog:
 
     def first_seen(self, contacts: Collection[str]) -> dict[str, str]:
         """When each of these contacts was first written to or wrote, as far as the log goes."""
-        rows = self._rows_of(
-            "SELECT contact, MIN(at) AS first_at FROM events WHERE kind IN (?, ?, ?, ?)"
-            " AND contact IN ({}) GROUP BY contact",
-            [Kind.ECHO, Kind.MESSAGE, Kind.UNSUPPORTED, Kind.STANDBY],
-            contacts,
-        )
-        return {row["contact"]: row["first_at"] for row in rows}
+        found: dict[str, str] = {}
+        for sql in _FIRST_SEEN:
+            for row in self._state.rows(sql, [json.dumps(sorted(contacts))]):
+                known = found.get(row["contact"], row["first_at"])
+                found[row["contact"]] = min(known, row["first_at"])
+        return found
 
     def who_wrote(self, contacts: Collection[str], phone: str, waba_id: str | None) -> set[str]:
         """Those of these contacts (E.164) from whom a message came to a number or its WABA."""
@@ -375,13 +459,22 @@ class EventLog:
         )
         return {row["contact"] for row in rows}
 
-    def delivered_after_all(self, message_ids: Collection[str], since: datetime) -> set[str]:
-        """Those of these messages that also came in as ordinary ones."""
-        rows = self._rows_of(
-            "SELECT DISTINCT message_id FROM events WHERE kind = ? AND at >= ?"
-            " AND message_id IN ({})",
-            [Kind.MESSAGE, to_text(since)],
-            message_ids,
+    def edits(self, contacts: Collection[str], since: datetime) -> list[tuple[str, str]]:
+        """When these contacts changed a message since a moment: contact and time."""
+        wanted = [json.dumps(sorted(contacts)), to_text(since)]
+        rows = self._state.rows(f"{_EDITS} AND at >= ?", wanted)
+        return [(row["contact"], row["at"]) for row in rows]
+
+    def delivered_after_all(
+        self, message_ids: Collection[str], addresses: Collection[str], since: datetime
+    ) -> set[str]:
+        """Those of these messages that also came in as ordinary ones, for any of the addresses."""
+        numbers = Numbers(self._state, {0: addresses}).all_numbers
+        rows = self._state.rows(
+            f"SELECT DISTINCT message_id FROM events WHERE {NUMBER} IN"
+            " (SELECT value FROM json_each(?)) AND kind = ? AND at >= ?"
+            " AND message_id IN (SELECT value FROM json_each(?))",
+            [json.dumps(numbers), Kind.MESSAGE, to_text(since), json.dumps(sorted(message_ids))],
         )
         return {row["message_id"] for row in rows}
 
@@ -449,8 +542,9 @@ class EventLog:
                     f" AND EXISTS ({_SAME_DAY_LATER})",
                     [row["address"], thinned_before],
                 )
-        with state.transaction():
-            state.execute("DELETE FROM arrivals WHERE hour < ?", [thinned_before])
+        for table, column in (("arrivals", "hour"), ("traffic", "day")):
+            with state.transaction():
+                state.execute(f"DELETE FROM {table} WHERE {column} < ?", [thinned_before])
 
     def _remove(self, table: str, column: str, first_kept: int) -> None:
         while True:
@@ -545,18 +639,15 @@ class ActiveContacts:
         )
         return {row["address"] for row in rows}
 
-    def count(self, month: str, addresses: Collection[str]) -> tuple[int, int]:
-        """How many persons were active under any of these, and how many by echoes only.
+    def count(self, month: str, groups: Sequence[Collection[str]]) -> list[tuple[int, int]]:
+        """How many persons were active under the addresses of each group, how many by echoes only.
 
         A number in two spellings, or with the id that is joined to it now, is one person.
         """
-        row = self._state.row(
-            f"SELECT {_ACTIVE} FROM (SELECT {_PERSON} AS person, MAX(by_message) AS by_message"
-            f" FROM active_contacts WHERE month = ? AND address IN ({_marks(addresses)})"
-            f" GROUP BY {_PERSON}) AS people",
-            [month, *sorted(addresses)],
-        )
-        return (row["contacts"], row["n"]) if row else (0, 0)
+        places = [(place, address) for place, own in enumerate(groups) for address in sorted(own)]
+        rows = self._state.rows(_ACTIVE, [json.dumps(places), month])
+        found = {row["place"]: (row["contacts"], row["n"]) for row in rows}
+        return [found.get(place, (0, 0)) for place in range(len(groups))]
 
 
 def _note_active_contacts(state: State, events: Sequence[Event], now: datetime) -> None:
@@ -668,6 +759,13 @@ def _event(row: Row) -> Event:
     event_id, key, kind, source, *known, data = row.values()
     values: list[Any] = [key, Kind(kind), Source(source), *known, json.loads(data), event_id]
     return Event(*values)
+
+
+def number_of(event: Event) -> str:
+    """What NUMBER is of an event; empty when it names nothing of ours."""
+    channel_id = event.respondio_channel_id
+    text = None if channel_id is None else str(channel_id)
+    return event.phone_number_id or event.phone or text or event.waba_id or ""
 
 
 def _marks(values: Collection[object]) -> str:

@@ -32,7 +32,7 @@ from wacoex_cli.channels.model import (
     address_of,
     values_of,
 )
-from wacoex_cli.channels.store import AccountEvents, Channels, Facts, Signs
+from wacoex_cli.channels.store import FOR_EVER, AccountEvents, Channels, Facts, Signs, SignSearch
 from wacoex_cli.devices.store import Devices
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import (
@@ -104,13 +104,13 @@ def standings(
     """
     state = workspace.state
     account_events = AccountEvents(state).of_channels(channels)
-    alone = Devices(state).primary_only_by_channel()
+    alone = Devices(state).primary_only_by_channel([channel.channel_id for channel in channels])
+    stored = _StoredEvidence(state, channels, now + rule.CLOCKS_DIFFER_AT_MOST, alone)
     found = {}
     for channel in channels:
         number = channel.channel_id
         extra = [*reconnections(channel, account_events[number]), *(more or {}).get(number, ())]
-        stored = _StoredEvidence(state, channel, now + rule.CLOCKS_DIFFER_AT_MOST)
-        signs = stored.that_can_decide(alone.get(number, ()), extra)
+        signs = stored.that_can_decide(number, extra)
         found[number] = rule.standing(signs, workspace.settings_for(channel.name).inactivity, now)
     return found
 
@@ -146,33 +146,52 @@ def onboarding_signs(channel: Channel, values: Mapping[str, Any], now: datetime)
 def last_proof(state: State, channel: Channel, now: datetime) -> Sign | None:
     """The newest evidence of the grade proof that is not later than now."""
     account_events = AccountEvents(state).of_channels([channel])[channel.channel_id]
-    stored = _StoredEvidence(state, channel, now)
+    stored = _StoredEvidence(state, [channel], now, {})
     again = [sign for sign in reconnections(channel, account_events) if sign.at <= stored.until]
     return max(
-        (*stored.proofs(), *again), key=lambda sign: (sign.at, sign.kind.value), default=None
+        (*stored.proofs(channel.channel_id), *again),
+        key=lambda sign: (sign.at, sign.kind.value),
+        default=None,
     )
 
 
 class _StoredEvidence:
-    """What is stored about one channel up to a moment."""
+    """What is stored about some channels up to a moment. All is read in a few statements.
 
-    def __init__(self, state: State, channel: Channel, until: datetime) -> None:
-        self._signs = Signs(state)
-        self._addresses = self._signs.addresses_for(channel)
+    `alone` are the times at which only the phone of a channel can have sent an echo.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        channels: Sequence[Channel],
+        until: datetime,
+        alone: Mapping[int, Sequence[Interval]],
+    ) -> None:
         self.until = to_text(until)
+        self._signs = Signs(state)
+        self._alone = alone
+        self._addresses = self._signs.addresses_by_channel(channels)
+        self._newest, self._ahead = self._newest_signs()
+        self._strong = self._strong_echoes()
+        self._first_changes = self._first_of_phonebooks()
 
-    def proofs(self) -> list[Sign]:
-        return [*self._newest(EvidenceKind.CONFIRMED), *self._newest(EvidenceKind.CONNECTED)]
+    def proofs(self, channel_id: int) -> list[Sign]:
+        return [
+            *self._known(channel_id, EvidenceKind.CONFIRMED),
+            *self._known(channel_id, EvidenceKind.CONNECTED),
+        ]
 
-    def that_can_decide(self, alone: Sequence[Interval], extra: Sequence[Sign]) -> list[GradedSign]:
+    def that_can_decide(self, channel_id: int, extra: Sequence[Sign]) -> list[GradedSign]:
         """Of a million echoes only the newest of each grade matters."""
-        proofs = [*self.proofs(), *extra]
-        ahead = self._signs.newest_after(self._addresses, self.until)
+        alone = self._alone.get(channel_id, ())
+        proofs = [*self.proofs(channel_id), *extra]
         signs = [
             *proofs,
-            *self._echoes(alone),
-            *self._phonebook(proofs),
-            *([ahead] if ahead else []),
+            *self._known(channel_id, EvidenceKind.ECHO),
+            *self._strong.get(channel_id, ()),
+            *self._phonebook(channel_id, proofs),
+            *self._ahead.get(channel_id, ()),
         ]
         return [
             GradedSign(
@@ -184,35 +203,65 @@ class _StoredEvidence:
             for sign in signs
         ]
 
-    def _echoes(self, alone: Sequence[Interval]) -> Iterator[Sign]:
-        """The newest echo, and the newest one that only the phone can have sent."""
-        newest = self._newest(EvidenceKind.ECHO)
-        yield from newest
-        if not newest or rule.grade(EvidenceKind.ECHO, newest[0].at, alone)[1] is Grade.STRONG:
-            return
-        for interval in sorted(alone, key=lambda interval: interval.start, reverse=True):
-            end = self.until
-            if interval.end:
-                end = min(end, to_text(from_text(interval.end) - _SMALLEST_STEP))
-            strong = self._newest(EvidenceKind.ECHO, until=end, since=interval.start)
-            if strong:
-                yield from strong
-                return
-
-    def _phonebook(self, proofs: Sequence[Sign]) -> Iterator[Sign]:
+    def _phonebook(self, channel_id: int, proofs: Sequence[Sign]) -> Iterator[Sign]:
         """The newest change of the phonebook, unless it came with the first sync."""
-        for newest in self._newest(EvidenceKind.PHONEBOOK):
-            first = self._signs.first_at(self._addresses, EvidenceKind.PHONEBOOK)
+        for newest in self._known(channel_id, EvidenceKind.PHONEBOOK):
             connected = [sign.at for sign in proofs if sign.kind is EvidenceKind.CONNECTED]
-            began = [from_text(at) for at in (first, *connected) if at]
+            began = [from_text(at) for at in (self._first_changes[channel_id], *connected)]
             if not rule.is_of_first_sync(from_text(newest.at), *began):
                 yield newest
 
-    def _newest(
-        self, kind: EvidenceKind, *, until: str | None = None, since: str | None = None
-    ) -> list[Sign]:
-        found = self._signs.newest(self._addresses, kind, until=until or self.until, since=since)
-        return [found] if found else []
+    def _known(self, channel_id: int, kind: EvidenceKind) -> list[Sign]:
+        return self._newest.get((channel_id, kind), [])
+
+    def _newest_signs(
+        self,
+    ) -> tuple[dict[tuple[int, EvidenceKind], list[Sign]], dict[int, list[Sign]]]:
+        """The newest of each channel and kind, and of each channel what is later than `until`."""
+        sought = [(key, kind) for key in self._addresses for kind in EvidenceKind]
+        known = dict(zip(sought, self._search(sought, FOR_EVER), strict=True))
+        ahead: dict[int, list[Sign]] = {}
+        late = []
+        for (key, kind), sign in known.items():
+            if sign and sign.at > self.until:
+                late.append((key, kind))
+                newest = max((sign, *ahead.get(key, ())), key=lambda its: its.order)
+                ahead[key] = [newest]
+        known |= zip(late, self._search(late, self.until), strict=True)
+        return {its: [sign] for its, sign in known.items() if sign}, ahead
+
+    def _search(
+        self, sought: Sequence[tuple[int, EvidenceKind]], until: str
+    ) -> Sequence[Sign | None]:
+        return self._signs.newest_of(
+            [SignSearch(self._addresses[key], kind, until=until) for key, kind in sought]
+        )
+
+    def _strong_echoes(self) -> dict[int, list[Sign]]:
+        """The newest echo that only the phone can have sent, where the newest is no such."""
+        owners, searches = [], []
+        for key, addresses in self._addresses.items():
+            alone = self._alone.get(key, ())
+            newest = self._known(key, EvidenceKind.ECHO)
+            if not newest or rule.grade(EvidenceKind.ECHO, newest[0].at, alone)[1] is Grade.STRONG:
+                continue
+            for interval in sorted(alone, key=lambda interval: interval.start, reverse=True):
+                end = self.until
+                if interval.end:
+                    end = min(end, to_text(from_text(interval.end) - _SMALLEST_STEP))
+                owners.append(key)
+                searches.append(SignSearch(addresses, EvidenceKind.ECHO, interval.start, end))
+        found: dict[int, list[Sign]] = {}
+        for key, sign in zip(owners, self._signs.newest_of(searches), strict=True):
+            if sign:
+                found.setdefault(key, [sign])
+        return found
+
+    def _first_of_phonebooks(self) -> dict[int, str]:
+        kind = EvidenceKind.PHONEBOOK
+        changed = [key for key in self._addresses if self._known(key, kind)]
+        firsts = self._signs.first_of([SignSearch(self._addresses[key], kind) for key in changed])
+        return {key: first.at for key, first in zip(changed, firsts, strict=True) if first}
 
 
 def check_standing(facts: ChannelFacts, standing: Standing, zone: str) -> list[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -603,33 +605,32 @@ def own_messages(
     return {row["message_id"]: from_text(row["claimed_at"]) for row in found}
 
 
-def taken_since(state: State, phone: str, since: datetime) -> int:
-    """Different people whom one number had messages accepted for since a moment.
+def taken_since(state: State, channel_ids: Sequence[int], since: datetime) -> Counter[int]:
+    """Different people whom each number had messages accepted for since a moment, by channel_id.
 
     A person counts in the largest broadcast, so that the rows of that one, which may be a million,
     are looked for nowhere else.
     """
     moment = to_text(since)
-    return int(
-        state.value(
-            "WITH recent AS (SELECT b.broadcast_id, b.recipients FROM broadcasts b"
-            " JOIN channels c ON c.channel_id = b.channel_id"
-            " WHERE c.phone = ? AND b.started_at IS NOT NULL"
-            " AND (b.finished_at IS NULL OR b.finished_at > ?))"
-            " SELECT COUNT(*) FROM recent"
-            " JOIN recipients r ON r.broadcast_id = recent.broadcast_id"
-            f" WHERE r.state IN {TAKEN} AND r.answered_at > ? AND NOT EXISTS"
-            " (SELECT 1 FROM recent larger JOIN recipients same"
-            " ON same.broadcast_id = larger.broadcast_id AND same.phone = r.phone"
-            " WHERE (larger.recipients > recent.recipients"
-            " OR (larger.recipients = recent.recipients"
-            " AND larger.broadcast_id < recent.broadcast_id))"
-            # The index of people is the one to use; CASE keeps that of states out of it.
-            " AND same.state <> 'skipped'"
-            f" AND CASE WHEN same.state IN {TAKEN} AND same.answered_at > ? THEN 1 ELSE 0 END = 1)",
-            [phone, moment, moment, moment],
-        )
+    rows = state.rows(
+        "WITH recent AS (SELECT b.channel_id, b.broadcast_id, b.recipients FROM broadcasts b"
+        " WHERE b.channel_id IN (SELECT value FROM json_each(?)) AND b.started_at IS NOT NULL"
+        " AND (b.finished_at IS NULL OR b.finished_at > ?))"
+        " SELECT recent.channel_id, COUNT(*) AS n FROM recent"
+        " JOIN recipients r ON r.broadcast_id = recent.broadcast_id"
+        f" WHERE r.state IN {TAKEN} AND r.answered_at > ? AND NOT EXISTS"
+        " (SELECT 1 FROM recent larger JOIN recipients same"
+        " ON same.broadcast_id = larger.broadcast_id AND same.phone = r.phone"
+        " WHERE larger.channel_id = recent.channel_id AND (larger.recipients > recent.recipients"
+        " OR (larger.recipients = recent.recipients"
+        " AND larger.broadcast_id < recent.broadcast_id))"
+        # The index of people is the one to use; CASE keeps that of states out of it.
+        " AND same.state <> 'skipped'"
+        f" AND CASE WHEN same.state IN {TAKEN} AND same.answered_at > ? THEN 1 ELSE 0 END = 1)"
+        " GROUP BY recent.channel_id",
+        [json.dumps(channel_ids), moment, moment, moment],
     )
+    return Counter({row["channel_id"]: row["n"] for row in rows})
 
 
 def people_to_ask_about(state: State, channel_id: int, since: datetime) -> list[str]:

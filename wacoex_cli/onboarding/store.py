@@ -9,7 +9,7 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.onboarding.model import Journey, JourneyKind, Record, Route, StepState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.state import Row, State
@@ -27,12 +27,22 @@ class Journeys:
 
     def newest(self, channel_id: int, kind: JourneyKind) -> Journey | None:
         """The newest journey of that kind, finished or not."""
-        row = self._state.row(
+        return self.newest_by_channel([channel_id], kind).get(channel_id)
+
+    def newest_by_channel(
+        self, channel_ids: Sequence[int], kind: JourneyKind
+    ) -> dict[int, Journey]:
+        """The newest journey of that kind of each of these channels that has any."""
+        rows = self._state.rows(
             "SELECT journey_id, channel_id, kind, via, started_at, finished_at FROM journeys"
-            " WHERE channel_id = ? AND kind = ? ORDER BY journey_id DESC LIMIT 1",
-            [channel_id, kind],
+            " WHERE channel_id IN (SELECT value FROM json_each(?)) AND kind = ?"
+            " ORDER BY journey_id",
+            [json.dumps(channel_ids), kind],
         )
-        return Journey(**{**row, "kind": kind, "via": Route(row["via"])}) if row else None
+        return {
+            row["channel_id"]: Journey(**{**row, "kind": kind, "via": Route(row["via"])})
+            for row in rows
+        }
 
     def unfinished(self, channel_id: int, kind: JourneyKind) -> Journey | None:
         """The newest journey of that kind, unless it is finished."""
@@ -74,16 +84,21 @@ class Journeys:
 
     def records(self, journey_id: int) -> dict[str, Record]:
         """What is kept of the steps of a journey, by step."""
-        rows = self._state.rows(
-            "SELECT step, state, at, said_by, answer FROM journey_steps WHERE journey_id = ?",
-            [journey_id],
-        )
-        return {
-            row["step"]: Record(
+        return self.records_of([journey_id])[journey_id]
+
+    def records_of(self, journey_ids: Sequence[int]) -> dict[int, dict[str, Record]]:
+        """The same for each of these journeys."""
+        found: dict[int, dict[str, Record]] = {journey_id: {} for journey_id in journey_ids}
+        for row in self._state.rows(
+            "SELECT journey_id, step, state, at, said_by, answer FROM journey_steps"
+            " WHERE journey_id IN (SELECT value FROM json_each(?))",
+            [json.dumps(journey_ids)],
+        ):
+            steps = found[row.pop("journey_id")]
+            steps[row["step"]] = Record(
                 **{**row, "state": StepState(row["state"]), "answer": json.loads(row["answer"])}
             )
-            for row in rows
-        }
+        return found
 
     def claim_call(self, journey_id: int, action: str, now: datetime) -> bool:
         """Claim a call that may be made only once in a journey; False when it is claimed."""

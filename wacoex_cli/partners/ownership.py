@@ -10,6 +10,7 @@ from wacoex_cli.channels.checks import check_connection, check_ids, check_shown
 from wacoex_cli.channels.facts import CHANNELS, AppsSeen, cannot_check, stored_facts
 from wacoex_cli.channels.store import Channels, Signs
 from wacoex_cli.errors import WacoexError
+from wacoex_cli.events.checks import TRAFFIC, Heard, Traffic
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.findings.model import (
     Evidence,
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.events.store import Day
-    from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.partners.rule import Drift
 
@@ -122,7 +121,7 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> list[Checked
 
     state = workspace.state
     channels = [registry.active(state, name)] if name else Channels(state).all_active()
-    catch_up(state, [CHANNELS], workspace.clock)
+    catch_up(state, [CHANNELS, TRAFFIC], workspace.clock)
     facts = stored_facts(state, channels, now)
     look = Look(workspace, now)
     workspace.run(look.read(facts.values(), with_users=True, with_respondio=True))
@@ -136,39 +135,31 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> list[Checked
 def rows_of(
     workspace: Workspace, channels: Sequence[Channel], now: datetime
 ) -> dict[int, PartnerRows]:
-    """What is known here about the partners of each of these channels, by channel_id."""
+    """What is known here about the partners of each of these channels, by channel_id.
+
+    The projections of channels and traffic have caught up.
+    """
     state, log = workspace.state, EventLog(workspace.state)
-    heard = log.days(Kind.STANDBY, now - ROUTED_WITHIN)
+    addresses, since = Signs(state).addresses_by_channel(channels), now - ROUTED_WITHIN
+    heard = Traffic(state, addresses).heard(since)
+    handovers = log.of_each(addresses, Kind.HANDOVER, since, _MOST_HANDOVERS)
+    accounts = {it.channel_id: (f"waba_id:{it.waba_id}",) for it in channels if it.waba_id}
+    templates = log.of_each(accounts, Kind.TEMPLATE_STATUS, now - STANDS_FOR)
     ids = {its.channel_id: its.respondio_channel_id for its in Channels(state).all_channels()}
     found = {}
     for channel in channels:
-        settings = workspace.settings_for(channel.name)
-        events = log.find(
-            kinds={Kind.TEMPLATE_STATUS},
-            since=now - STANDS_FOR,
-            addresses=[f"waba_id:{channel.waba_id}"],
-            newest_first=False,
-        )
+        key, settings = channel.channel_id, workspace.settings_for(channel.name)
+        messages, newest_at = heard.get(key, Heard())
         # With a signup configuration of our own, numbers are connected with our own app.
-        found[channel.channel_id] = PartnerRows(
+        found[key] = PartnerRows(
             rule.expected(channel, settings.meta_app_id if settings.meta_config_id else None),
             settings.meta_app_id,
             settings.public_url,
-            tuple(events) if channel.waba_id else (),
-            tuple(number for key, number in ids.items() if number and key != channel.channel_id),
-            _routed(state, channel, heard, now),
+            tuple(reversed(templates.get(key, ()))),
+            tuple(number for other, number in ids.items() if number and other != key),
+            Routed(messages, newest_at, tuple(handovers[key])),
         )
     return found
-
-
-def _routed(state: State, channel: Channel, heard: Sequence[Day], now: datetime) -> Routed:
-    own = frozenset(Signs(state).addresses_for(channel))
-    days = [day for day in heard if day.addresses & own]
-    handovers = EventLog(state).find(
-        kinds={Kind.HANDOVER}, since=now - ROUTED_WITHIN, addresses=own, most=_MOST_HANDOVERS
-    )
-    newest_at = max((day.newest_at for day in days), default=None)
-    return Routed(sum(day.messages for day in days), newest_at, tuple(handovers))
 
 
 def _judged(facts: ChannelFacts, rows: PartnerRows) -> CheckedPartner:

@@ -1,0 +1,75 @@
+"""What 1,000 channels with 1,000,000 events cost beside what must be done anyway, as ratios.
+
+    python -m tests.bench.many_channels
+
+Of the processor's time, in one run. `status` and `doctor` are compared with `reminder check`, which
+reads the evidence of all channels and no events; what they need to write their JSON is taken off.
+What is about one channel is compared with the same where everybody has a tenth of the events. About
+three minutes, most of them for filling the state files.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from tests.bench.figures import Figure, show
+from tests.bench.many_events import CHANNELS, EVENTS, TRIES, run
+
+FEWER = 10
+"""So many times fewer events has the state file that is compared with."""
+_OF_ALL_CHANNELS = {"status --offline --json": 1.3, "doctor --offline --json": 1.5}
+_OF_A_CHANNEL = (
+    "status shop1 --offline --json",
+    "doctor shop1 --offline --json",
+    "events list --channel shop1 --json",
+)
+_STATES = (EVENTS // FEWER, EVENTS)
+
+
+def cost(directory: Path, words: str) -> float:
+    """Seconds of the processor for a command, without what writing its JSON takes."""
+    out = directory / "out.json"
+    seconds = statistics.median(
+        run(directory, "wacoex_cli", *words.split(), out=out).processor_seconds
+        for _ in range(TRIES)
+    )
+    found = json.loads(out.read_text(encoding="utf-8"))
+    began = time.process_time()
+    json.dumps(found)
+    return seconds - (time.process_time() - began)
+
+
+def main() -> None:
+    """Fill two state files, then run each command."""
+    with tempfile.TemporaryDirectory(prefix="wacoex-bench-") as name:
+        places = {events: Path(name, str(events)) for events in _STATES}
+        for events, place in places.items():
+            place.mkdir()
+            state = str(place / "wacoex.db")
+            run(place, "tests.bench.filling", state, str(CHANNELS), str(events))
+        fewer, place = places.values()
+        checked = cost(place, "reminder check --json")
+        figures = [
+            Figure(
+                f"{words} to reminder check", cost(place, words) / checked, at_most=most, decimals=2
+            )
+            for words, most in _OF_ALL_CHANNELS.items()
+        ]
+        figures += [
+            Figure(
+                f"{words}, to {FEWER} times fewer events",
+                cost(place, words) / cost(fewer, words),
+                at_most=1.2,
+                decimals=2,
+            )
+            for words in _OF_A_CHANNEL
+        ]
+        show(f"{CHANNELS} channels, {EVENTS} events", figures)
+
+
+if __name__ == "__main__":
+    main()
