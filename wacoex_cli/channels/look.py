@@ -103,16 +103,15 @@ class Look:
         """Ask about every channel's number, token, account and apps; one failure spoils no other.
 
         `with_users` asks also who else holds the account, `with_respondio` about the channels of
-        the respond.io workspace. `more` is what else is asked about a channel, after its facts.
+        the respond.io workspace. `more` is what else is asked about a channel, as soon as its
+        token, its account and its apps are known, or cannot be.
         The time for all of it grows with every hundred channels, as long as anybody answers.
         """
 
         async def read(facts: ChannelFacts, way: Meta | WacoexError) -> None:
             facts.failures, facts.is_known = {}, False
             at_respondio = [self._at_respondio(facts)] if with_respondio else []
-            await asyncio.gather(self._at_meta(facts, way, with_users), *at_respondio)
-            if more is not None:
-                await more(facts)
+            await asyncio.gather(self._at_meta(facts, way, with_users, more), *at_respondio)
 
         self._hundreds = max(1, math.ceil(len(found) / _CHANNELS_PER_LIMIT))
         ways = [self._way(facts.channel, with_users) for facts in found]
@@ -234,22 +233,25 @@ class Look:
         return meta
 
     async def _at_meta(
-        self, facts: ChannelFacts, meta: Meta | WacoexError, with_users: bool
+        self,
+        facts: ChannelFacts,
+        meta: Meta | WacoexError,
+        with_users: bool,
+        more: Callable[[ChannelFacts], Awaitable[None]] | None,
     ) -> None:
-        channel = facts.channel
-        if isinstance(meta, WacoexError):
-            self._unreachable(facts, meta)
+        if isinstance(meta, WacoexError) or self._is_spent(facts):
+            if isinstance(meta, WacoexError):
+                self._unreachable(facts, meta)
+            else:
+                facts.is_known = True
+            if more is not None:
+                await more(facts)
             return
-        if self._is_spent(facts):
-            facts.is_known = True
-            return
-        is_fresh = self._is_fresh(facts)
-        number, token, _ = await asyncio.gather(
+        channel, is_fresh = facts.channel, self._is_fresh(facts)
+        number, token = await asyncio.gather(
             self._number(meta, facts, with_users),
-            self.token(meta),
-            self._of_account(meta, facts, with_users),
+            self._beside_number(meta, facts, with_users, more),
         )
-        facts.take("token", token_facts(token, self._now))
         await self._see(meta, facts, number, token)
         facts.lacks_app_secret = not meta.signs
         self._count(meta, channel)
@@ -265,6 +267,19 @@ class Look:
                 hint="try again in a minute; check the channel's `phone_number_id`",
                 code="unusable_answer",
             )
+
+    async def _beside_number(
+        self,
+        meta: Meta,
+        facts: ChannelFacts,
+        with_users: bool,
+        more: Callable[[ChannelFacts], Awaitable[None]] | None,
+    ) -> AccessToken | WacoexError:
+        token, _ = await asyncio.gather(self.token(meta), self._of_account(meta, facts, with_users))
+        facts.take("token", token_facts(token, self._now))
+        if more is not None:
+            await more(facts)
+        return token
 
     async def _number(
         self, meta: Meta, facts: ChannelFacts, with_users: bool
