@@ -244,8 +244,8 @@ class JoinedReads:
         if self._reads_alone or len(questions) == 1:
             await asyncio.gather(*map(self._read_alone, questions))
             return
-        asked = [(question.number_id, question.fields) for question in questions]
-        answers = await self._ask(self._meta.numbers_at_once(asked))
+        pairs = [(question.number_id, question.fields) for question in questions]
+        answers = await self._ask(self._meta.numbers_at_once(pairs))
         if not isinstance(answers, WacoexError):
             left = []
             for question, answer in zip(questions, answers, strict=True):

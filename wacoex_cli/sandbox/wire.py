@@ -132,7 +132,7 @@ def _call_in_batch(call: Call, part: object) -> Call:
     if method not in ("GET", "POST", "PUT", "DELETE") or not isinstance(url, str):
         raise ValueError("Each request in a batch needs a method and a relative_url")
     if method in ("GET", "DELETE") and "body" in fields:
-        raise ValueError(f"{method} requests in a batch take no body")
+        raise ValueError("GET and DELETE requests in a batch take no body")
     parts = urlsplit(url)
     if parts.scheme or parts.netloc:
         raise ValueError("The relative_url of a request in a batch must be relative")
