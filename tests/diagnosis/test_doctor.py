@@ -135,6 +135,7 @@ def test_many_channels_that_meta_does_not_answer_for_are_one_finding(clinic, add
 
     [unasked] = [finding for finding in outcome.data["findings"] if finding["id"] == "WX709"]
     assert unasked["channel"] is None
+    assert {channel["verdict"] for channel in outcome.data["channels"]} == {"unknown"}
     assert "and 1 more" in unasked["evidence"][0]["text"]
 
 

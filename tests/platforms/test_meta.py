@@ -402,3 +402,67 @@ def test_what_meta_says_of_a_template_for_a_person_is_kept(call) -> None:
         )
 
     assert caught.value.details["user_text"] == "Leading Params: Not at the start."
+
+
+def part(body: object, code: int = 200) -> dict[str, Any]:
+    return {"code": code, "body": body if isinstance(body, str) else json.dumps(body)}
+
+
+def test_numbers_asked_for_at_once_travel_in_one_request(call, requests) -> None:
+    answer = httpx.Response(200, json=[part({"id": "1001"}), part({"id": "1002", "status": "OK"})])
+    questions = [("1001", ["id"]), ("1002", ["id", "status"])]
+
+    nodes = call("numbers_at_once", questions, answers=[answer], secret="s3cret")
+
+    proof = hmac.new(b"s3cret", TOKEN.encode(), hashlib.sha256).hexdigest()
+    [request] = requests
+    assert nodes == [{"id": "1001"}, {"id": "1002", "status": "OK"}]
+    assert str(request.url) == f"https://graph.example/v26.0?appsecret_proof={proof}"
+    assert json.loads(request.content) == {
+        "batch": [
+            {"method": "GET", "relative_url": f"v26.0/{number}?fields={it}&appsecret_proof={proof}"}
+            for number, it in (("1001", "id"), ("1002", "id%2Cstatus"))
+        ],
+        "include_headers": False,
+    }
+    assert TOKEN not in request.content.decode()
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        (part(problem(100, 33), 400), "meta_100"),
+        (part(problem(190), 401), "meta_190"),
+        (part("<html>"), "unusable_answer"),
+        (part('{"id": NaN}'), "unusable_answer"),
+        (part("[" * 100_000), "unusable_answer"),
+        (part({"status": "CONNECTED"}), "unusable_answer"),
+        (part({"id": "1001"}, 500), "unusable_answer"),
+        ({"code": "x"}, "unusable_answer"),
+        ("?", "unusable_answer"),
+    ],
+)
+def test_a_number_that_fails_spoils_no_other_of_the_request(call, given: object, code: str) -> None:
+    answer = httpx.Response(200, json=[given, None, part({"id": "1003"})])
+    questions = [("1001", ["id"]), ("1002", ["id"]), ("1003", ["id"])]
+
+    failed, unanswered, node = call("numbers_at_once", questions, answers=[answer])
+
+    assert isinstance(failed, WacoexError)
+    assert failed.code == code
+    assert (unanswered, node) == (None, {"id": "1003"})
+
+
+def test_half_a_character_in_a_part_can_be_stored(call) -> None:
+    answer = httpx.Response(200, json=[part('{"id": "1001", "verified_name": "\\ud83d"}')])
+
+    [node] = call("numbers_at_once", [("1001", ["id"])], answers=[answer])
+
+    assert node["verified_name"] == "?"
+
+
+@pytest.mark.parametrize("body", [[], {}, "x", [None, None]])
+def test_an_answer_to_another_number_of_questions_is_unusable(call, body: object) -> None:
+    with pytest.raises(TemporaryError, match="unusable answer"):
+        call("numbers_at_once", [("1", ["id"])], answers=[httpx.Response(200, json=body)])

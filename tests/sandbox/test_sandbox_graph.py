@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import json
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from wacoex_cli.sandbox.account import add_partner
 from wacoex_cli.sandbox.defaults import default_world
-from wacoex_cli.sandbox.faults import GraphError
+from wacoex_cli.sandbox.faults import Fault, GraphError
 from wacoex_cli.sandbox.graph import overall_health, parse_fields
 from wacoex_cli.sandbox.serve import application
 from wacoex_cli.sandbox.webhooks import emit
@@ -643,3 +644,96 @@ def test_what_does_not_fit_is_refused(fresh: World, ask, sync_type: str, node: s
 def test_it_needs_a_token(fresh: World, ask) -> None:
     assert ask(CONTACTS, token="unknown")["error"]["code"] == 190
     assert fresh.log.syncs == []
+
+
+def question(path: str, method: str = "GET", **more: Any) -> dict[str, Any]:
+    return {"method": method, "relative_url": path, **more}
+
+
+def test_a_batch_answers_each_question_in_its_order(call: Call, world: World) -> None:
+    world.hidden.add(SECOND_PHONE_NUMBER_ID)
+    batch = [
+        question(f"v26.0/{PHONE_NUMBER_ID}?fields=status"),
+        question(f"{SECOND_PHONE_NUMBER_ID}?fields=status"),
+        question(f"v26.0/{WABA_ID}/phone_numbers"),
+    ]
+
+    answer = call("POST", "/v26.0", json={"batch": batch, "include_headers": False})
+
+    rows = answer.json()
+    bodies = [json.loads(row["body"]) for row in rows]
+    assert [sorted(row) for row in rows] == [["body", "code"]] * 3
+    assert [row["code"] for row in rows] == [200, 400, 200]
+    assert bodies[0] == {"id": PHONE_NUMBER_ID, "status": "CONNECTED"}
+    assert bodies[1]["error"]["error_subcode"] == 33
+    assert [node["id"] for node in bodies[2]["data"]] == [PHONE_NUMBER_ID]
+
+
+def test_a_question_that_gets_no_answer_in_time_is_null(call: Call, world: World) -> None:
+    world.faults.replace([Fault("hang", on="reads", path=f"/{SECOND_PHONE_NUMBER_ID}")])
+    batch = [question(PHONE_NUMBER_ID), question(SECOND_PHONE_NUMBER_ID)]
+
+    rows = call("POST", "/", json={"batch": json.dumps(batch)}).json()
+
+    assert (rows[0]["code"], rows[1]) == (200, None)
+    assert {"name": "Content-Type", "value": "application/json; charset=UTF-8"} in rows[0][
+        "headers"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("batch", "said"),
+    [
+        ([question(PHONE_NUMBER_ID)] * 51, "Maximum batch size is 50"),
+        ([], "must be a JSON array"),
+        (None, "must be a JSON array"),
+        ([{"relative_url": PHONE_NUMBER_ID}], "needs a method"),
+        ([question(PHONE_NUMBER_ID, body="a=b")], "take no body"),
+        ([question(f"https://graph.example/{PHONE_NUMBER_ID}")], "must be relative"),
+    ],
+)
+def test_a_batch_that_is_none_is_refused(call: Call, batch: object, said: str) -> None:
+    answer = call("POST", "/v26.0/", json={"batch": batch})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "GraphBatchException"
+    assert said in answer.json()["error"]["message"]
+
+
+def test_a_batch_needs_the_token_and_each_question_its_proof(call: Call, world: World) -> None:
+    proof = hmac.new(APP_SECRET.encode(), DEFAULT_TOKEN.encode(), hashlib.sha256).hexdigest()
+    world.patch_settings({"app_secret": APP_SECRET})
+    batch = [question(f"{PHONE_NUMBER_ID}?appsecret_proof={proof}"), question(PHONE_NUMBER_ID)]
+
+    refused = call("POST", "/v26.0", json={"batch": batch})
+    rows = call("POST", "/v26.0", params={"appsecret_proof": proof}, json={"batch": batch}).json()
+
+    assert refused.json()["error"]["code"] == 100
+    assert call("POST", "/v26.0", token=None, json={"batch": batch}).status_code == 401
+    assert [row["code"] for row in rows] == [200, 400]
+
+
+def test_a_world_may_take_no_batches(call: Call, world: World) -> None:
+    world.patch_settings({"takes_batches": False})
+
+    answer = call("POST", "/v26.0", json={"batch": [question(PHONE_NUMBER_ID)]})
+
+    assert answer.json()["error"]["code"] == 100
+
+
+def test_the_list_of_numbers_may_give_less_than_a_number_does(call: Call, world: World) -> None:
+    world.patch_settings({"list_refuses": frozenset({"health_status"}), "list_most": 1})
+    path, health = f"/v26.0/{WABA_ID}/phone_numbers", {"fields": "health_status"}
+
+    assert "(health_status)" in call("GET", path, params=health).json()["error"]["message"]
+    assert call("GET", f"/v26.0/{PHONE_NUMBER_ID}", params=health).status_code == 200
+    assert call("GET", path).json()["error"]["code"] == 1
+    assert len(call("GET", path, params={"limit": "1"}).json()["data"]) == 1
+
+
+def test_requests_that_are_no_messages_are_counted(call: Call, send: Call, world: World) -> None:
+    send()
+    call("GET", f"/v26.0/{PHONE_NUMBER_ID}")
+    call("POST", "/v26.0", json={"batch": [question(PHONE_NUMBER_ID)] * 3})
+
+    assert world.log.summary()["reads"] == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
+import math
 from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,12 +25,13 @@ from wacoex_cli.channels.model import (
     from_node,
     not_available,
 )
+from wacoex_cli.channels.nodes import concerns_a_field, read_node, read_numbers
 from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for, respondio_for
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.phone_numbers import spellings
-from wacoex_cli.platforms.answers import WRONG_KIND, AccessToken, is_not_visible
+from wacoex_cli.platforms.answers import AccessToken, is_not_visible
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -41,10 +42,8 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.answers import ListedNumber
-    from wacoex_cli.platforms.meta import Meta, Node
+    from wacoex_cli.platforms.meta import Meta
     from wacoex_cli.platforms.respondio import RespondIO
-
-    ReadNode = Callable[[str, Sequence[str]], Awaitable[Node]]
 
 Answer = TypeVar("Answer")
 
@@ -54,17 +53,15 @@ CALLS_PER_HOUR = 2500
 """Reads of one WABA in a clock hour: half of Meta's 5,000 in any hour (Meta: rate limits)."""
 REUSABLE_FOR = timedelta(hours=1)
 _THROTTLED = frozenset({4, 17, 613, 80007, 80008})
-_MOST_CALLS_FOR_ONE_NODE = 16
 _MOST_OTHER_ACCOUNTS = 5
-_FIELD_REFUSED = 100
+_CHANNELS_PER_LIMIT = 100
 _TOKEN_REFUSED = frozenset({"meta_102", "meta_190"})
-_PERMISSIONS = frozenset({3, 10, *range(200, 300)})
-_NAMED_FIELD = re.compile(r"nonexisting field \((\w+)\)")
 
 
 class Look:
     """Asks about channels. `calls` are the reads made, by waba_id.
 
+    `notes` say what Meta did not give together, and had to be read for each number.
     `calls_in_hour` are those of the present clock hour: a number that was read within the hour is
     not read again once they are spent. None for a look that is not rationed. `is_patient` is for
     somebody who waits for one channel: answers have no time limit, and a failed read is tried
@@ -80,15 +77,20 @@ class Look:
         is_patient: bool = False,
     ) -> None:
         self.calls: dict[str, int] = {}
+        self.notes: list[str] = []
         self.clock_skew_seconds: float | None = None
         self._workspace = workspace
         self._now = now
         self._calls_before = calls_in_hour
         self._is_patient = is_patient
         self._seconds = workspace.settings.status_seconds_per_channel
-        self._end = workspace.clock.monotonic() + workspace.settings.status_seconds
+        self._hundreds = 1
+        self._has_answer = False
+        self._started = workspace.clock.monotonic()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._shared: dict[tuple[str, ...], asyncio.Task[Any]] = {}
+        # By who asks and the account: the numbers that are read together.
+        self._together: dict[tuple[str, str], list[str]] = {}
 
     async def read(
         self,
@@ -101,18 +103,26 @@ class Look:
         """Ask about every channel's number, token, account and apps; one failure spoils no other.
 
         `with_users` asks also who else holds the account, `with_respondio` about the channels of
-        the respond.io workspace. `more` is what else is asked about a channel, after its facts.
+        the respond.io workspace. `more` is what else is asked about a channel, as soon as its
+        token, its account and its apps are known, or cannot be.
+        The time for all of it grows with every hundred channels, as long as anybody answers.
         """
 
-        async def read(facts: ChannelFacts) -> None:
+        async def read(facts: ChannelFacts, way: Meta | WacoexError) -> None:
             facts.failures, facts.is_known = {}, False
             at_respondio = [self._at_respondio(facts)] if with_respondio else []
-            await asyncio.gather(self._at_meta(facts, with_users), *at_respondio)
-            if more is not None:
-                await more(facts)
+            await asyncio.gather(self._at_meta(facts, way, with_users, more), *at_respondio)
 
+        self._hundreds = max(1, math.ceil(len(found) / _CHANNELS_PER_LIMIT))
+        ways = [self._way(facts.channel, with_users) for facts in found]
+        for facts, way in zip(found, ways, strict=True):
+            number_id, waba_id = facts.channel.phone_number_id, facts.channel.waba_id
+            if isinstance(way, WacoexError) or self._is_spent(facts):
+                continue
+            if number_id and waba_id:
+                self._together.setdefault((way.caller, waba_id), []).append(number_id)
         try:
-            await asyncio.gather(*map(read, found))
+            await asyncio.gather(*map(read, found, ways))
         finally:
             for task in self._shared.values():
                 task.cancel()
@@ -128,16 +138,19 @@ class Look:
     async def ask(self, operation: Coroutine[object, object, Answer]) -> Answer | WacoexError:
         """The answer, or why there is none; the wait for a turn is not part of its time."""
         async with self._slots:
-            left = self._end - self._workspace.clock.monotonic()
+            left = self._started + self._seconds_in_all - self._workspace.clock.monotonic()
             seconds = None if self._is_patient else min(self._seconds, max(left, 0))
             try:
                 async with asyncio.timeout(seconds):
-                    return await operation
+                    answer = await operation
+                self._has_answer = True
+                return answer
             except TimeoutError:
                 is_own = left >= self._seconds
             except WacoexError as error:
+                self._has_answer |= error.code != "unreachable"
                 return error
-        limit = self._seconds if is_own else self._workspace.settings.status_seconds
+        limit = self._seconds if is_own else self._seconds_in_all
         whose = "" if is_own else ", the limit for all channels together"
         return TemporaryError(
             f"no answer within {limit:g} seconds{whose}",
@@ -145,15 +158,21 @@ class Look:
             code="too_slow",
         )
 
+    @property
+    def _seconds_in_all(self) -> float:
+        """The limit for all channels together; it does not grow where nobody answers."""
+        return self._workspace.settings.status_seconds * (self._hundreds if self._has_answer else 1)
+
     async def token(self, meta: Meta) -> AccessToken | WacoexError:
         """What Meta says about the token, asked once for all channels that have it."""
-        return await self._once((meta.caller, "token"), meta.debug_token)
+        return await self.once((meta.caller, "token"), meta.debug_token)
 
     async def numbers(
         self, meta: Meta, waba_id: str, fields: Sequence[str] = ()
     ) -> tuple[ListedNumber, ...] | WacoexError:
         """The numbers that an account shows, or why they cannot be seen."""
-        return await self.ask(meta.phone_numbers(waba_id, fields))
+        key = (meta.caller, waba_id, "numbers", *fields)
+        return await self.once(key, lambda: meta.phone_numbers(waba_id, fields))
 
     async def number(self, facts: ChannelFacts) -> None:
         """Ask about the number alone. Raises CredentialError without a token."""
@@ -171,7 +190,7 @@ class Look:
     async def respondio(self, facts: ChannelFacts) -> WorkspaceList:
         """Ask for the channels of the respond.io workspace. Raises as `number` does."""
         api = respondio_for(self._workspace, facts.channel)
-        listed = await self._once((api.caller, "channels"), lambda: read_respondio(api, self._now))
+        listed = await self.once((api.caller, "channels"), lambda: read_respondio(api, self._now))
         if isinstance(listed, WacoexError):
             listed = WorkspaceList(to_text(self._now), why=listed.message, error=listed)
         facts.listed = listed
@@ -185,18 +204,24 @@ class Look:
         account = _account(channel)
         self.calls[account] = self.calls.get(account, 0) + meta.calls
 
-    async def _once(
+    async def once(
         self, key: tuple[str, ...], operation: Callable[[], Coroutine[object, object, Answer]]
     ) -> Answer | WacoexError:
         """Asked once for all channels with the same key: who asks, and what about."""
         if self._is_patient:
             return await self.ask(operation())
-        if key not in self._shared:
-            self._shared[key] = asyncio.create_task(self.ask(operation()))
-        return await asyncio.shield(self._shared[key])
+        return await self._shared_by(key, lambda: self.ask(operation()))
 
-    async def _at_meta(self, facts: ChannelFacts, with_users: bool) -> None:
-        channel = facts.channel
+    async def _shared_by(
+        self, key: tuple[str, ...], work: Callable[[], Coroutine[object, object, Answer]]
+    ) -> Answer:
+        if key not in self._shared:
+            self._shared[key] = asyncio.create_task(work())
+        answer: Answer = await asyncio.shield(self._shared[key])
+        return answer
+
+    def _way(self, channel: Channel, with_users: bool) -> Meta | WacoexError:
+        """How Meta is asked about a channel, or why it cannot be."""
         try:
             meta = self._meta(channel)
             if with_users:
@@ -204,18 +229,29 @@ class Look:
             else:
                 channel.demand_phone_number_id()
         except (CredentialError, UsageError) as error:
-            self._unreachable(facts, error)
+            return error
+        return meta
+
+    async def _at_meta(
+        self,
+        facts: ChannelFacts,
+        meta: Meta | WacoexError,
+        with_users: bool,
+        more: Callable[[ChannelFacts], Awaitable[None]] | None,
+    ) -> None:
+        if isinstance(meta, WacoexError) or self._is_spent(facts):
+            if isinstance(meta, WacoexError):
+                self._unreachable(facts, meta)
+            else:
+                facts.is_known = True
+            if more is not None:
+                await more(facts)
             return
-        is_fresh = self._is_fresh(facts)
-        if is_fresh and (self._calls_before or {}).get(_account(channel), 0) >= CALLS_PER_HOUR:
-            facts.is_known = True
-            return
-        number, token, _ = await asyncio.gather(
+        channel, is_fresh = facts.channel, self._is_fresh(facts)
+        number, token = await asyncio.gather(
             self._number(meta, facts, with_users),
-            self.token(meta),
-            self._of_account(meta, facts, with_users),
+            self._beside_number(meta, facts, with_users, more),
         )
-        facts.take("token", token_facts(token, self._now))
         await self._see(meta, facts, number, token)
         facts.lacks_app_secret = not meta.signs
         self._count(meta, channel)
@@ -232,13 +268,26 @@ class Look:
                 code="unusable_answer",
             )
 
+    async def _beside_number(
+        self,
+        meta: Meta,
+        facts: ChannelFacts,
+        with_users: bool,
+        more: Callable[[ChannelFacts], Awaitable[None]] | None,
+    ) -> AccessToken | WacoexError:
+        token, _ = await asyncio.gather(self.token(meta), self._of_account(meta, facts, with_users))
+        facts.take("token", token_facts(token, self._now))
+        if more is not None:
+            await more(facts)
+        return token
+
     async def _number(
         self, meta: Meta, facts: ChannelFacts, with_users: bool
     ) -> list[Fact] | WacoexError | None:
         channel = facts.channel
         if channel.phone_number_id is None:
             return None
-        number = await self.ask(read_phone_number(meta, channel.phone_number_id, self._now))
+        number = await self._number_facts(meta, channel.phone_number_id, channel.waba_id)
         facts.take("number", number)
         is_hidden = isinstance(number, WacoexError) and is_not_visible(number)
         if is_hidden and with_users and channel.waba_id:
@@ -246,6 +295,22 @@ class Look:
             numbers = await self.numbers(meta, channel.waba_id)
             facts.numbers = None if isinstance(numbers, WacoexError) else numbers
         return number
+
+    async def _number_facts(
+        self, meta: Meta, number_id: str, waba_id: str | None
+    ) -> list[Fact] | WacoexError:
+        """The facts of a number, read with those of the others of its account."""
+        number_ids = self._together.get((meta.caller, waba_id or ""), [])
+        if waba_id is None or len(number_ids) <= 1:
+            return await self.ask(read_phone_number(meta, number_id, self._now))
+        spare = CALLS_PER_HOUR // 2 - (self._calls_before or {}).get(waba_id, 0)
+        found = await self._shared_by(
+            (meta.caller, waba_id, "all numbers"),
+            lambda: read_numbers(
+                meta, waba_id, number_ids, self._now, self.ask, self.notes.append, spare
+            ),
+        )
+        return found[number_id]
 
     async def _see(
         self,
@@ -315,8 +380,8 @@ class Look:
             facts.add(not_available(WABA_PREFIX, fields, reason, seen_at))
             return
         account, apps = await asyncio.gather(
-            self._once((meta.caller, waba_id), lambda: read_waba(meta, waba_id, self._now)),
-            self._once((meta.caller, waba_id, "apps"), lambda: meta.subscribed_apps(waba_id)),
+            self.once((meta.caller, waba_id), lambda: read_waba(meta, waba_id, self._now)),
+            self.once((meta.caller, waba_id, "apps"), lambda: meta.subscribed_apps(waba_id)),
         )
         facts.take("account", account)
         if isinstance(apps, WacoexError):
@@ -332,7 +397,7 @@ class Look:
             owner = facts.values.get("waba.owner_business_info")
             owner_id = str(owner.get("id") or "") if isinstance(owner, dict) else ""
             if owner_id:
-                users = await self._once(
+                users = await self.once(
                     (meta.caller, waba_id, "users"), lambda: meta.assigned_users(waba_id, owner_id)
                 )
         facts.apps = AppsSeen(seen_at, apps, None if isinstance(users, WacoexError) else users)
@@ -360,6 +425,11 @@ class Look:
             fields = (*WABA_FIELDS, SUBSCRIBED_APPS)
             facts.add(not_available(WABA_PREFIX, fields, error.message, seen_at))
             facts.add(not_available(TOKEN_PREFIX, TOKEN_FIELDS, error.message, seen_at))
+
+    def _is_spent(self, facts: ChannelFacts) -> bool:
+        """Whether the reads of this hour are used up, and the number was read within the hour."""
+        calls = (self._calls_before or {}).get(_account(facts.channel), 0)
+        return calls >= CALLS_PER_HOUR and self._is_fresh(facts)
 
     def _is_fresh(self, facts: ChannelFacts) -> bool:
         """Whether the number was read within the hour, where reads are rationed."""
@@ -420,7 +490,7 @@ async def read_phone_number(
     if demands_all:
         given, refused = await meta.phone_number(phone_number_id, fields), dict[str, str]()
     else:
-        given, refused = await _read_node(meta.phone_number, phone_number_id, fields)
+        given, refused = await read_node(meta.phone_number, phone_number_id, fields)
     return from_node("", fields, given, refused, to_text(now))
 
 
@@ -435,7 +505,7 @@ async def read_for_sending(
         both = (*fields, *JUDGED_FIELDS)
         return await read_phone_number(meta, phone_number_id, now, both, demands_all=True)
     except WacoexError as error:
-        if not _concerns_a_field(error):
+        if not concerns_a_field(error):
             raise
     demanded = await read_phone_number(meta, phone_number_id, now, fields, demands_all=True)
     return [*demanded, *await read_phone_number(meta, phone_number_id, now, JUDGED_FIELDS)]
@@ -447,7 +517,7 @@ async def read_review(meta: Meta | None, channel: Channel, now: datetime) -> lis
         return []
     fields = ("status", "account_review_status")
     try:
-        given, refused = await _read_node(meta.waba, channel.waba_id, fields)
+        given, refused = await read_node(meta.waba, channel.waba_id, fields)
     except WacoexError:
         return []
     return from_node(WABA_PREFIX, fields, given, refused, to_text(now))
@@ -480,7 +550,7 @@ async def read_waba(meta: Meta, waba_id: str, now: datetime) -> list[Fact]:
     Raises TemporaryError when Meta gives no usable answer.
     """
     try:
-        given, refused = await _read_node(meta.waba, waba_id, WABA_FIELDS)
+        given, refused = await read_node(meta.waba, waba_id, WABA_FIELDS)
     except (CredentialError, RefusedError) as error:
         return not_available(WABA_PREFIX, WABA_FIELDS, error.message, to_text(now))
     return from_node(WABA_PREFIX, WABA_FIELDS, given, refused, to_text(now))
@@ -493,49 +563,3 @@ def token_facts(token: AccessToken | WacoexError, now: datetime) -> list[Fact] |
     if isinstance(token, (CredentialError, RefusedError)):
         return not_available(TOKEN_PREFIX, TOKEN_FIELDS, token.message, to_text(now))
     return token
-
-
-async def _read_node(
-    read: ReadNode, node_id: str, fields: Sequence[str]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """What the node gave, and which fields Meta refused and why.
-
-    All fields in one call; where that is refused, without the field at fault.
-    """
-    given: dict[str, Any] = {}
-    refused: dict[str, str] = {}
-    groups, calls = [list(fields)], 0
-    while groups:
-        group = groups.pop(0)
-        if calls >= _MOST_CALLS_FOR_ONE_NODE:
-            refused.update(dict.fromkeys(group, "Meta refused too many fields to go on"))
-            continue
-        calls += 1
-        try:
-            given.update(await read(node_id, group))
-            continue
-        except WacoexError as error:
-            if not _concerns_a_field(error):
-                raise
-            refusal = error
-        named = _NAMED_FIELD.search(str(refusal.details.get("message", "")))
-        culprit = group[0] if len(group) == 1 else named[1] if named else ""
-        if culprit in group:
-            refused[culprit] = refusal.message
-            group.remove(culprit)
-            groups += [group] if group else []
-            continue
-        if calls == 1:
-            # Raises when it is the node that is refused, not one of its fields.
-            calls += 1
-            await read(node_id, ["id"])
-        middle = len(group) // 2
-        groups += [group[:middle], group[middle:]]
-    return given, refused
-
-
-def _concerns_a_field(error: WacoexError) -> bool:
-    if error.code == WRONG_KIND:
-        return False
-    code, subcode = error.details.get("code"), error.details.get("subcode")
-    return subcode is None if code == _FIELD_REFUSED else code in _PERMISSIONS

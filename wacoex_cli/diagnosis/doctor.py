@@ -214,6 +214,7 @@ def _channels(workspace: Workspace, name: str | None, symptom: Symptom | None) -
 
 def _data(found: Diagnosis) -> dict[str, object]:
     """The `data` of `doctor`, numbers masked: it is often shown to others."""
+    failed = {failure.channel for failure in found.snapshot.failed} if found.snapshot else set()
     data: dict[str, object] = {
         "findings": [masked(finding.to_json()) for finding in found.findings],
         "channels": [
@@ -221,7 +222,11 @@ def _data(found: Diagnosis) -> dict[str, object]:
                 "channel": view.name,
                 "phone": masked_text(view.channel.phone),
                 "verdict": worst(
-                    finding.severity for finding in found.findings if finding.channel == view.name
+                    [
+                        *(it.severity for it in found.findings if it.channel == view.name),
+                        # What several channels lack is one finding, which names none of them.
+                        *([Severity.UNKNOWN] if view.name in failed else []),
+                    ]
                 ).value,
                 **view.connection.to_json(),
             }
@@ -256,8 +261,8 @@ def _text(found: Diagnosis, now: datetime) -> Iterator[str | Block | Blocks | Fo
         yield ForPerson("")
     yield from map(ForPipe, _by_channel(further, now))
     for source in found.sources:
-        if source.ok is not True:
-            word = "not asked" if source.ok is None else "no answer"
+        if source.reason:
+            word = {True: "answered", False: "no answer", None: "not asked"}[source.ok]
             name = SOURCE_NAMES.get(source.name, source.name)
             yield f"{name}: {word} ({source.reason})"
     channels, count = len(found.views), len(found.findings)

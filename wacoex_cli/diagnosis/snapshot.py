@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +20,7 @@ from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for
 from wacoex_cli.channels.store import Facts, Signs
 from wacoex_cli.contacts.stops import ids_without_number
 from wacoex_cli.devices.inventory import inventories
-from wacoex_cli.errors import CredentialError, UsageError, WacoexError
+from wacoex_cli.errors import CredentialError, WacoexError
 from wacoex_cli.events import checks, consumers, subscribe
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.events.unclear import unclear_events
@@ -42,7 +43,6 @@ from wacoex_cli.platforms.answers import WRONG_KIND, is_not_visible
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.sending import takeover
 from wacoex_cli.templates.model import Template
-from wacoex_cli.templates.reading import find_template
 from wacoex_cli.terminal import lost_output
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from wacoex_cli.broadcast.checks import Trouble
     from wacoex_cli.channels.facts import Connection
+    from wacoex_cli.channels.look import Look
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.contacts.store import OptOut
     from wacoex_cli.devices.inventory import Inventory
@@ -76,6 +77,7 @@ _OBJECT_NOT_VISIBLE = 100
 _NO_ACCESS = frozenset({"credentials_missing", "channel_incomplete"})
 _TO_BE_SENT = frozenset({Status.PLANNED, Status.PAUSED, Status.SENDING})
 _MOST_TEMPLATES = 5
+_ASKED_BY_NAME = 3
 
 
 class Exposed(NamedTuple):
@@ -193,6 +195,7 @@ def _with_mode(path: Path, unwanted: int, what: str) -> Iterator[Exposed]:
 class SourceSeen(NamedTuple):
     """One source: whether it answered, or why it was not asked or did not answer.
 
+    The `reason` of a source that answered says what it did not give together.
     `ok` is None for a source that was not gathered: offline, or without access to it.
     """
 
@@ -310,6 +313,7 @@ class _Gathered:
         self.templates: dict[int, tuple[Pair, ...]] = {}
         self.failed: list[Unanswered] = []
         self.answered: set[str] = set()
+        self.notes: tuple[str, ...] = ()
         self.clock_skew_seconds: float | None = None
 
 
@@ -380,25 +384,39 @@ def _ask(
 
     state = workspace.state
     look = Look(workspace, now, Facts(state).calls_in_hour(now))
+    waiting = {it.channel.channel_id: _waiting(state, it.channel) for it in found if is_whole}
+    names: dict[str, set[str]] = {}
+    for facts in found if is_whole else ():
+        wanted = {each.name for each in waiting[facts.channel.channel_id]}
+        names.setdefault(facts.channel.waba_id or "", set()).update(wanted)
 
     async def more(facts: ChannelFacts) -> None:
         """What Meta knows beside number and account: our app's webhooks, templates to be sent."""
         channel = facts.channel
-        hook = await look.ask(
-            subscribe.look_beside(workspace, facts, patience_seconds=PATIENCE_SECONDS)
-        )
-        waiting = _waiting(state, channel)
-        pairs = await look.ask(_templates(workspace, channel, waiting)) if waiting else ()
-        for error in (hook, pairs):
-            if isinstance(error, WacoexError) and error.code not in _NO_ACCESS:
-                gathered.failed.append(Unanswered(META, facts.name, error))
+        planned = waiting[channel.channel_id]
+        hook: Subscription | WacoexError | None
+        pairs: tuple[Pair, ...] | WacoexError
+        try:
+            hook = await subscribe.look_beside(
+                workspace, facts, look.once, patience_seconds=PATIENCE_SECONDS
+            )
+        except WacoexError as error:
+            hook = error
+        try:
+            of_account = names[channel.waba_id or ""]
+            pairs = await _templates(workspace, look, channel, planned, of_account)
+        except WacoexError as error:
+            pairs = error
+        for answer in (hook, pairs):
+            if isinstance(answer, WacoexError) and answer.code not in _NO_ACCESS:
+                gathered.failed.append(Unanswered(META, facts.name, answer))
         if hook is not None and not isinstance(hook, WacoexError):
             gathered.subscriptions[channel.channel_id] = hook
         if not isinstance(pairs, WacoexError):
             gathered.templates[channel.channel_id] = pairs
 
     workspace.run(look.read(found, with_respondio=is_whole, more=more if is_whole else None))
-    gathered.clock_skew_seconds = look.clock_skew_seconds
+    gathered.clock_skew_seconds, gathered.notes = look.clock_skew_seconds, tuple(look.notes)
     with state.transaction():
         look.keep(state, found)
         for facts in found:
@@ -422,18 +440,36 @@ def _waiting(state: State, channel: Channel) -> list[Template]:
 
 
 async def _templates(
-    workspace: Workspace, channel: Channel, waiting: Sequence[Template]
+    workspace: Workspace,
+    look: Look,
+    channel: Channel,
+    waiting: Sequence[Template],
+    of_account: Collection[str],
 ) -> tuple[Pair, ...]:
+    """Each template with what Meta has of it; one that is not there any more is left out.
+
+    The templates of an account are asked for once: each by its name, or all where many names are
+    needed (`of_account`). Raises what `Meta.templates` raises.
+    """
+    if not waiting:
+        return ()
     meta = meta_for(workspace, channel, patience_seconds=PATIENCE_SECONDS)
     waba_id, found = channel.demand_waba_id(), []
     for planned in waiting:
-        try:
-            current = await find_template(meta, waba_id, planned.name, planned.language)
-        except UsageError as error:
-            if error.code != "unknown_template":
-                raise
-        else:
-            found.append((planned, current))
+        name = planned.name if len(of_account) <= _ASKED_BY_NAME else None
+        records = await look.once(
+            (meta.caller, waba_id, "templates", name or ""),
+            partial(meta.templates, waba_id, name=name),
+        )
+        if isinstance(records, WacoexError):
+            raise records
+        wanted = (planned.name, planned.language)
+        # Meta's filter is a search: `promo` finds `promo_2` too.
+        found += [
+            (planned, Template.from_meta(record))
+            for record in records
+            if (record.get("name"), record.get("language")) == wanted
+        ][:1]
     return tuple(found)
 
 
@@ -515,5 +551,5 @@ def _source(
     if failed:
         return SourceSeen(name, False, failed[0].message)
     if name in gathered.answered:
-        return SourceSeen(name, True)
+        return SourceSeen(name, True, "; ".join(gathered.notes) or None if name == META else None)
     return SourceSeen(name, None, "no channel needs it")

@@ -14,7 +14,7 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.secrets import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
     from datetime import datetime
 
     from wacoex_cli.channels.facts import ChannelFacts
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.answers import App
     from wacoex_cli.terminal.options import Invocation
+
+    Hooks = list[dict[str, Any]]
+    Once = Callable[
+        [tuple[str, ...], Callable[[], Coroutine[object, object, Hooks]]],
+        Awaitable[Hooks | WacoexError],
+    ]
 
 _WHATSAPP = "whatsapp_business_account"
 MAY_RESPOND = (
@@ -93,9 +99,17 @@ async def look(workspace: Workspace, channel: Channel) -> Subscription:
 
 
 async def look_beside(
-    workspace: Workspace, facts: ChannelFacts, *, patience_seconds: float | None = None
+    workspace: Workspace,
+    facts: ChannelFacts,
+    once: Once,
+    *,
+    patience_seconds: float | None = None,
 ) -> Subscription | None:
-    """The same where apps and token were asked about; None where the apps were not given."""
+    """The same where apps and token were asked about; None where the apps were not given.
+
+    `once` asks one time for all channels with the same key. Raises TemporaryError when the answer
+    took too long.
+    """
     if facts.apps is None or facts.apps.apps is None:
         return None
     token_app = next((fact for fact in facts.facts if fact.name == "token.app_id"), None)
@@ -104,7 +118,7 @@ async def look_beside(
     reason = failed.message if failed else token_app and token_app.reason
     own = str(app_id) if app_id else None
     apps, channel = facts.apps.apps, facts.channel
-    return await _subscription(workspace, channel, apps, own, reason, patience_seconds)
+    return await _subscription(workspace, channel, apps, own, reason, once, patience_seconds)
 
 
 async def _subscription(
@@ -113,13 +127,14 @@ async def _subscription(
     apps: Iterable[App],
     app_id: str | None,
     reason: str | None,
+    once: Once | None = None,
     patience_seconds: float | None = None,
 ) -> Subscription:
     why = (
         "" if app_id else f"wacoex does not know which app is ours: {reason or 'Meta does not say'}"
     )
     own = next((app for app in apps if app_id is not None and app.id == app_id), None)
-    hook, why_no_fields = await _hook(workspace, channel, app_id, patience_seconds)
+    hook, why_no_fields = await _hook(workspace, channel, app_id, once, patience_seconds)
     listed = (hook or {}).get("fields") or ()
     named = [field.get("name") if isinstance(field, dict) else field for field in listed]
     fields = frozenset(name for name in named if isinstance(name, str))
@@ -200,7 +215,11 @@ def missing(found: Subscription, now: datetime) -> list[Finding]:
 
 
 async def _hook(
-    workspace: Workspace, channel: Channel, app_id: str | None, patience_seconds: float | None
+    workspace: Workspace,
+    channel: Channel,
+    app_id: str | None,
+    once: Once | None,
+    patience_seconds: float | None,
 ) -> tuple[Mapping[str, Any] | None, str]:
     """The app's webhook for WhatsApp, empty when it has none; None when it cannot be read."""
     secret = workspace.secrets.find("meta-app-secret", channel.name)
@@ -211,15 +230,25 @@ async def _hook(
 
     settings = workspace.settings_for(channel.name)
     token = Secret(f"{app_id}|{secret.reveal()}", secret.source)
+    # As the app itself. Source: "Meta: access tokens, app access tokens".
+    meta = Meta(
+        workspace.http,
+        token,
+        settings.meta_base_url,
+        settings.meta_api_version,
+        patience_seconds=patience_seconds,
+    )
+
+    async def read() -> Hooks:
+        return await meta.app_subscriptions(app_id)
+
+    hooks: Hooks | WacoexError
     try:
-        # As the app itself. Source: "Meta: access tokens, app access tokens".
-        hooks = await Meta(
-            workspace.http,
-            token,
-            settings.meta_base_url,
-            settings.meta_api_version,
-            patience_seconds=patience_seconds,
-        ).app_subscriptions(app_id)
+        hooks = await (once((meta.caller, "subscriptions"), read) if once else read())
     except WacoexError as error:
-        return None, f"the fields cannot be read: {error.message}"
+        hooks = error
+    if isinstance(hooks, WacoexError):
+        if hooks.code == "too_slow":
+            raise hooks
+        return None, f"the fields cannot be read: {hooks.message}"
     return next((hook for hook in hooks if hook.get("object") == _WHATSAPP), {}), ""

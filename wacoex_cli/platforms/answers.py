@@ -265,13 +265,17 @@ _NODE_TYPES = {
 }
 
 
-def wrong_kind(error: WacoexError, object_id: str, wanted: IdOf) -> RefusedError | None:
+def wrong_kind(
+    error: WacoexError, object_id: str, wanted: IdOf, edge: str = ""
+) -> RefusedError | None:
     """The failure that an id is none of the kind wanted, where Meta's refusal says so.
 
     A field that a node does not have is refused with the type of the node (code 100). Types that
-    are not known here say nothing.
+    are not known here say nothing. Of a list, the `edge` of a node, only a refusal of the edge
+    itself is about the node: a field is refused with the type of what the list holds.
     """
-    found = _NODE_TYPE.search(str(error.details.get("message", "")))
+    message = str(error.details.get("message", ""))
+    found = _NODE_TYPE.search(message) if not edge or f"({edge})" in message else None
     kind = _NODE_TYPES.get(found[1].lower()) if found else None
     if kind is None or kind == wanted.noun or "subcode" in error.details:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -9,12 +10,13 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from urllib.parse import parse_qsl, urlencode
 
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
 from wacoex_cli.foundation.http import (
     LONGEST_WAIT_SECONDS,
+    Answer,
     FilePart,
     NotSentError,
     UnansweredError,
@@ -45,7 +47,7 @@ from wacoex_cli.platforms.error_codes import Outcome, classify
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from wacoex_cli.foundation.http import Answer, Http
+    from wacoex_cli.foundation.http import Http
 
 CODE_SECONDS = 30
 """How long a code can be exchanged (Meta: embedded signup implementation)."""
@@ -72,6 +74,13 @@ _NO_CONNECTION_TRIES = 5
 _PAUSE_SECONDS = 2.0
 
 Node = dict[str, Any]
+
+
+class NodePage(NamedTuple):
+    """Some nodes of a list, and where the next page begins; None where it ends."""
+
+    nodes: list[Node]
+    after: str | None = None
 
 
 class SyncType(StrEnum):
@@ -146,6 +155,54 @@ class Meta:
         params = {"fields": ",".join(fields)} if fields else {}
         path = f"{waba_id}/phone_numbers"
         return tuple(map(number_in, await self._pages(path, params, IdOf.ACCOUNT)))
+
+    async def numbers_page(
+        self, waba_id: str, fields: Sequence[str], after: str | None, most: int
+    ) -> NodePage:
+        """Up to `most` (at most 100) phone numbers of a WABA, as Meta gives them.
+
+        Source: "Meta: phone numbers of a WhatsApp Business Account".
+        """
+        params = {"fields": ",".join(fields), "limit": str(most)}
+        return await self._page(f"{waba_id}/phone_numbers", params, IdOf.ACCOUNT, after)
+
+    async def numbers_at_once(
+        self, questions: Sequence[tuple[str, Sequence[str]]]
+    ) -> list[Node | WacoexError | None]:
+        """Fields of up to 50 phone numbers in one request, or why a number could not be read.
+
+        In their order; None is what Meta had no time for. Each counts as a read. Raises as the
+        others do when the whole request fails. Source: "Graph API: batch requests".
+        """
+        self.calls += len(questions)
+        version, proof = self._root.rpartition("/")[2], self._proof()
+        batch = [
+            {
+                "method": "GET",
+                "relative_url": f"{version}/{number_id}"
+                f"?{urlencode({'fields': ','.join(fields), **proof})}",
+            }
+            for number_id, fields in questions
+        ]
+        answer = await self._http.read(
+            "POST",
+            self._root,
+            headers=self._headers(),
+            params=proof,
+            json={"batch": batch, "include_headers": False},
+            is_final=self._is_final,
+            **self._patience,
+        )
+        self.clock_skew_seconds = _clock_skew_seconds(answer, self._http.clock.now())
+        if (refused := self._refusal(answer)) is not None:
+            raise error_of(refused)
+        parts = answer.json
+        if answer.status != 200 or not isinstance(parts, list) or len(parts) != len(questions):
+            raise _unusable(f"HTTP {answer.status}, {answer.size} bytes")
+        return [
+            self._part(part, number_id)
+            for part, (number_id, _) in zip(parts, questions, strict=True)
+        ]
 
     async def templates(self, waba_id: str, *, name: str | None = None) -> list[Node]:
         """All templates of a WABA. `name` narrows the list, but not always to that name alone."""
@@ -433,14 +490,21 @@ class Meta:
         cursor: str | None = None
         seen: set[str] = set()
         while True:
-            after = {"after": cursor} if cursor else {}
-            body = await self._get(path, {**params, "limit": _PAGE, **after}, wanted)
-            yield _nodes(body)
-            paging = _dictionary(body.get("paging"))
-            cursor = _text(_dictionary(paging.get("cursors")).get("after"))
-            if not paging.get("next") or cursor is None or cursor in seen:
+            page = await self._page(path, {**params, "limit": _PAGE}, wanted, cursor)
+            yield page.nodes
+            cursor = page.after
+            if cursor is None or cursor in seen:
                 return
             seen.add(cursor)
+
+    async def _page(
+        self, path: str, params: Mapping[str, str], wanted: IdOf, cursor: str | None
+    ) -> NodePage:
+        after = {"after": cursor} if cursor else {}
+        body = await self._get(path, {**params, **after}, wanted)
+        paging = _dictionary(body.get("paging"))
+        following = _text(_dictionary(paging.get("cursors")).get("after"))
+        return NodePage(_nodes(body), following if paging.get("next") else None)
 
     async def _get(self, path: str, params: Mapping[str, str], wanted: IdOf | None = None) -> Node:
         self.calls += 1
@@ -453,7 +517,8 @@ class Meta:
             **self._patience,
         )
         self.clock_skew_seconds = _clock_skew_seconds(answer, self._http.clock.now())
-        return self._checked(answer, path.partition("/")[0], wanted)
+        object_id, _, edge = path.partition("/")
+        return self._checked(answer, object_id, wanted, edge)
 
     async def _post(
         self,
@@ -469,13 +534,26 @@ class Meta:
             self._http.send(url, method=method, headers=headers, params=params, json=body)
         )
 
-    def _checked(self, answer: Answer, object_id: str, wanted: IdOf | None) -> Node:
+    def _checked(self, answer: Answer, object_id: str, wanted: IdOf | None, edge: str = "") -> Node:
         if (refused := self._refusal(answer)) is not None:
             error = error_of(refused)
-            raise (wrong_kind(error, object_id, wanted) if wanted else None) or error
+            raise (wrong_kind(error, object_id, wanted, edge) if wanted else None) or error
         if answer.status != 200 or not isinstance(answer.json, dict):
             raise _unusable(f"HTTP {answer.status}, {answer.size} bytes")
         return answer.json
+
+    def _part(self, part: object, number_id: str) -> Node | WacoexError | None:
+        """The answer to a question that left together with others."""
+        if part is None:
+            return None
+        said = _dictionary(part)
+        body = _text(said.get("body")) or ""
+        answer = Answer(_integer(said.get("code")) or 0, {}, _json_of_part(body), len(body))
+        try:
+            node = self._checked(answer, number_id, IdOf.NUMBER)
+        except WacoexError as error:
+            return error
+        return node if "id" in node else _unusable("it holds no id")
 
     def _is_final(self, answer: Answer) -> bool:
         """Meta answers some refusals with a 5xx; trying those again only costs time."""
@@ -595,6 +673,15 @@ def _refusal_in(answer: Answer, now: datetime, *secrets: str) -> Refused | None:
         retry_after_seconds=retry_after_seconds(answer.headers, now),
         regain_minutes=_regain_minutes(answer.headers),
     )
+
+
+def _json_of_part(body: str) -> object | None:
+    """JSON that came as a text within JSON; None when it is none, or cannot be stored."""
+    with contextlib.suppress(ValueError, RecursionError):
+        text = json.dumps(json.loads(body), ensure_ascii=False, allow_nan=False)
+        found: object = json.loads(text.encode("utf-8", "replace"))
+        return found
+    return None
 
 
 def _regain_minutes(headers: Mapping[str, str]) -> float | None:

@@ -34,6 +34,8 @@ from wacoex_cli.sandbox.wire import (
     Call,
     Reply,
     SyncCall,
+    batch_reply,
+    batched_calls,
     is_loopback,
     json_reply,
 )
@@ -64,6 +66,7 @@ TOKEN_SECONDS = 60 * DAY_SECONDS
 _PATH = re.compile(
     r"(?:/v(?P<major>\d+)\.\d+)?/(?P<node>[^/]+)(?:/(?P<edge>[^/]+)(?:/(?P<verb>[^/]+))?)?/?"
 )
+_ROOT = re.compile(r"(?:/v\d+\.\d+)?/?")
 _LATEST_MAJOR = 26
 _STALE_CURSOR_MAJOR = 24  # from then on a stale cursor is 131059 (Meta: changelog)
 # Meta: onboarding app users. They would take a Coexistence number away from the app.
@@ -144,6 +147,8 @@ class _Target:
 
 async def answer(world: World, call: Call) -> Reply:
     """The answer to a request to the Graph API, after the delays that stand."""
+    if call.method == "POST" and _ROOT.fullmatch(call.path) and world.settings.takes_batches:
+        return await _answer_batch(world, call)
     match = _PATH.fullmatch(call.path)
     target = _Target(_LATEST_MAJOR, call.path, None)
     if match is not None:
@@ -173,6 +178,22 @@ async def answer(world: World, call: Call) -> Reply:
             reply = error.reply(world.trace_id())
     if treatment.latency:
         await asyncio.sleep(treatment.latency)
+    return reply if fault is None else spoil(fault, reply, world.trace_id())
+
+
+async def _answer_batch(world: World, call: Call) -> Reply:
+    """The answers to the calls in a request, which takes as long as the slowest of them."""
+    fault = world.faults.choose(Request(path=call.path)).fault
+    try:
+        world.token_of(call)
+        calls = batched_calls(call)
+        replies = await asyncio.gather(*(answer(world, part) for part in calls))
+        reply = batch_reply(call, replies)
+    except GraphError as error:
+        reply = error.reply(world.trace_id())
+    except ValueError as error:
+        said = {"message": str(error), "type": "GraphBatchException"}
+        reply = json_reply({"error": {**said, "fbtrace_id": world.trace_id()}}, status=400)
     return reply if fault is None else spoil(fault, reply, world.trace_id())
 
 
@@ -230,8 +251,7 @@ def review_templates(world: World) -> None:
 def _edge(world: World, call: Call, node: Node, target: _Target) -> dict[str, object]:
     fields = call.query.get("fields")
     if node.kind is WABA and target.edge == "phone_numbers":
-        rows = [select(each, fields) for each in world.phone_numbers(node.id)]
-        return _page(call, rows, "phone_numbers")
+        return _listed_numbers(world, call, node, fields)
     if node.kind is WABA and target.edge == "message_templates":
         review_templates(world)
         wanted = {name: call.query[name] for name in _TEMPLATE_FILTERS if call.query.get(name)}
@@ -253,9 +273,20 @@ def _edge(world: World, call: Call, node: Node, target: _Target) -> dict[str, ob
     raise nonexisting_field(target.edge or "", node.kind.name)
 
 
+def _listed_numbers(world: World, call: Call, node: Node, fields: str | None) -> dict[str, object]:
+    refused = world.settings.list_refuses.intersection(parse_fields(fields) if fields else ())
+    if refused:
+        raise nonexisting_field(min(refused), PHONE_NUMBER.name)
+    page = _page(call, world.phone_numbers(node.id), "phone_numbers")
+    if len(page["data"]) > (world.settings.list_most or LARGEST_PAGE):
+        said = "Please reduce the amount of data you're asking for, then retry your request"
+        raise GraphError(1, message=said, status=500)
+    return {**page, "data": [select(each, fields) for each in page["data"]]}
+
+
 def _page(
     call: Call, rows: Sequence[object], revision: str, *, stale: GraphError | None = None
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """One page of `rows` with cursors, and `next` when more follow.
 
     A cursor holds for one `revision` of the list. Raises `stale` (GraphError 100 if there is none)

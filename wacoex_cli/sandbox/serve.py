@@ -109,6 +109,8 @@ def application(world: World) -> ASGIApp:
             elif call.path == account.SDK_PATH or call.path.startswith(account.WINDOW_PREFIX):
                 reply = account.signup_window(world, call)
             else:
+                if not call.path.endswith("/messages"):
+                    world.log.reads[f"{call.method} {call.path}"] += 1
                 reply = await graph.answer(world, call)
             await deliver(reply, receive, send)
         except BodyTooLarge:

@@ -14,8 +14,8 @@ import ssl
 import struct
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
@@ -104,6 +104,55 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     manner: Literal["whole", "drip", "reset", "hang"] = "whole"
     seconds: float = 0.0
+
+
+MOST_IN_BATCH = 50
+
+
+def batched_calls(call: Call) -> list[Call]:
+    """The calls that one request holds, with its headers (Graph API: batch requests).
+
+    Raises ValueError, with what the Graph says, for a batch that is none or too large.
+    """
+    given = call.json()
+    batch = (given if isinstance(given, dict) else call.query).get("batch")
+    if isinstance(batch, str):
+        batch = json.loads(batch)
+    if not isinstance(batch, list) or not batch:
+        raise ValueError("batch parameter must be a JSON array")
+    if len(batch) > MOST_IN_BATCH:
+        said = "Too many requests in batch message. Maximum batch size is"
+        raise ValueError(f"{said} {MOST_IN_BATCH}")
+    return [_call_in_batch(call, part) for part in batch]
+
+
+def _call_in_batch(call: Call, part: object) -> Call:
+    fields = part if isinstance(part, dict) else {}
+    method, url = fields.get("method"), fields.get("relative_url")
+    if method not in ("GET", "POST", "PUT", "DELETE") or not isinstance(url, str):
+        raise ValueError("Each request in a batch needs a method and a relative_url")
+    if method in ("GET", "DELETE") and "body" in fields:
+        raise ValueError("GET and DELETE requests in a batch take no body")
+    parts = urlsplit(url)
+    if parts.scheme or parts.netloc:
+        raise ValueError("The relative_url of a request in a batch must be relative")
+    path, query = f"/{parts.path.lstrip('/')}", dict(parse_qsl(parts.query, True))
+    body = str(fields.get("body", "")).encode()
+    return replace(call, method=method, path=path, query=query, body=body)
+
+
+def batch_reply(call: Call, replies: Sequence[Reply]) -> Reply:
+    """The answers to the calls of a batch, in their order; null for one that never came."""
+    given = call.json()
+    wish = (given if isinstance(given, dict) else call.query).get("include_headers", True)
+    has_headers = wish not in (False, "false")
+    rows: list[dict[str, object] | None] = []
+    for reply in replies:
+        row: dict[str, object] = {"code": reply.status, "body": reply.body.decode()}
+        if has_headers:
+            row["headers"] = [{"name": name, "value": it} for name, it in reply.headers.items()]
+        rows.append(row if reply.manner in ("whole", "drip") else None)
+    return json_reply(rows)
 
 
 def json_reply(
@@ -445,6 +494,8 @@ class ArrivalLog:
         self.arrivals: list[Arrival] = []
         self.violations: list[str] = []
         self.syncs: list[SyncCall] = []
+        # How often each path was asked for; a batch counts as one.
+        self.reads: Counter[str] = Counter()
         self.stalls: deque[tuple[float, float]] = deque(maxlen=_MOST_STALLS)
         self._all = ArrivalFigures()
         self._each: dict[str, ArrivalFigures] = {}
@@ -470,7 +521,8 @@ class ArrivalLog:
         """All figures as JSON values, with `accepted_by_recipient` over all numbers.
 
         `violations` are requests that nobody may make of a Coexistence number, `syncs` the
-        calls to copy contacts and history, `stalls` when and for how many seconds this server
+        calls to copy contacts and history, `reads` how many requests to the Graph API were no
+        messages (a batch counts as one), `stalls` when and for how many seconds this server
         itself was held up: arrivals of then are dated too late.
         """
         return {
@@ -478,6 +530,7 @@ class ArrivalLog:
             "accepted_by_recipient": dict(self._all.by_recipient),
             "violations": list(self.violations),
             "syncs": [asdict(sync) for sync in self.syncs],
+            "reads": self.reads.total(),
             "stalls": [{"at": at, "seconds": seconds} for at, seconds in self.stalls],
             "phone_numbers": {number: each.figures() for number, each in self._each.items()},
         }

@@ -308,7 +308,9 @@ class Behaviour:
     """How the world behaves; `app_secret` makes `appsecret_proof` compulsory.
 
     `shares_history` is what the owner of the phone chose while connecting. Without
-    `returns_callback_data` statuses lack what the sender gave a message to be known by.
+    `returns_callback_data` statuses lack what the sender gave a message to be known by. The list
+    of an account's numbers refuses the fields in `list_refuses`, and pages of more than
+    `list_most` numbers as too much data. Without `takes_batches` a request holds one question.
     """
 
     app_secret: str | None = field(default=None, repr=False)
@@ -317,6 +319,9 @@ class Behaviour:
     message_history: bool = True
     shares_history: bool = True
     returns_callback_data: bool = True
+    list_refuses: frozenset[str] = frozenset()
+    list_most: int | None = None
+    takes_batches: bool = True
 
 
 class World:

@@ -1,0 +1,281 @@
+"""Numbers of one account are read together: from its list, and many in one request."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from wacoex_cli.channels.facts import ChannelFacts, ConnectionState
+from wacoex_cli.channels.look import Look
+from wacoex_cli.channels.model import Channel
+from wacoex_cli.foundation.clock import SystemClock
+from wacoex_cli.foundation.http import Http
+from wacoex_cli.foundation.workspace import Workspace, open_workspace
+from wacoex_cli.sandbox.defaults import default_world
+from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.serve import application
+from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID, WABA_ID, Node, World
+
+NOW = datetime.now(UTC)
+OTHER_ACCOUNT = "104000000000077"
+Ask = Callable[[list[Channel]], tuple[dict[str, ChannelFacts], Look]]
+
+
+@pytest.fixture
+def world() -> World:
+    return default_world()
+
+
+@pytest.fixture
+def workspace(world: World) -> Iterator[Workspace]:
+    with open_workspace(
+        environ={
+            "WACOEX_META_TOKEN": DEFAULT_TOKEN,
+            "WACOEX_KEYRING": "off",
+            "WACOEX_META_BASE_URL": "http://127.0.0.1",
+        },
+        warn=print,
+        log=lambda text: None,
+        announce=lambda settings: None,
+    ) as opened:
+        transport = httpx.ASGITransport(application(world))
+        opened.http = Http(SystemClock(), log=lambda text: None, transport=transport)
+        yield opened
+
+
+@pytest.fixture
+def ask(workspace: Workspace) -> Ask:
+    def run(channels: list[Channel]) -> tuple[dict[str, ChannelFacts], Look]:
+        found = [ChannelFacts(channel, NOW) for channel in channels]
+        look = Look(workspace, NOW, {})
+        workspace.run(look.read(found))
+        return {facts.name: facts for facts in found}, look
+
+    return run
+
+
+def put(world: World, count: int, waba_id: str = WABA_ID, first: int = 0) -> list[Channel]:
+    """Put copies of the default number into an account; gives a channel for each."""
+    if waba_id not in world.nodes:
+        account = world.nodes[WABA_ID]
+        world.nodes[waba_id] = Node(account.kind, waba_id, waba_id, dict(account.values))
+        world.subscribed_apps[waba_id] = copy.deepcopy(world.subscribed_apps[WABA_ID])
+        world.patch_token(DEFAULT_TOKEN, {"waba_ids": frozenset({WABA_ID, waba_id})})
+    pattern, channels = world.nodes[PHONE_NUMBER_ID], []
+    for place in range(first, first + count):
+        node_id, phone = str(10**14 + place), f"+65800{place:05}"
+        values = {**copy.deepcopy(pattern.values), "display_phone_number": phone}
+        world.nodes[node_id] = Node(pattern.kind, node_id, waba_id, values)
+        channels.append(
+            Channel(
+                phone=phone,
+                phone_number_id=node_id,
+                waba_id=waba_id,
+                channel_id=place + 1,
+                name=f"shop-{place}",
+            )
+        )
+    return channels
+
+
+def requests(world: World, part: str) -> int:
+    return sum(count for path, count in world.log.reads.items() if part in path)
+
+
+def unknown(found: dict[str, ChannelFacts]) -> list[str]:
+    return [name for name, facts in found.items() if not facts.is_known or facts.failures]
+
+
+def test_the_list_of_an_account_gives_all_its_numbers(ask: Ask, world: World) -> None:
+    channels = put(world, 230)
+    world.nodes[channels[7].phone_number_id or ""].patch({"quality_rating": "RED"})
+
+    found, look = ask(channels)
+
+    assert unknown(found) == []
+    assert found["shop-7"].values["quality_rating"] == "RED"
+    assert found["shop-8"].values["health_status"]["can_send_message"] == "AVAILABLE"
+    assert requests(world, "/phone_numbers") == 3
+    assert world.log.summary()["reads"] == 6
+    assert (look.calls, look.notes) == ({WABA_ID: 6}, [])
+
+
+def test_a_number_alone_in_its_account_is_read_alone(ask: Ask, world: World) -> None:
+    found, _ = ask(put(world, 1))
+
+    assert unknown(found) == []
+    assert requests(world, "/phone_numbers") == 0
+
+
+def test_no_more_pages_are_read_than_numbers_are_wanted(ask: Ask, world: World) -> None:
+    channels = put(world, 400)
+
+    found, _ = ask(channels[-2:])
+
+    assert unknown(found) == []
+    assert requests(world, "/phone_numbers") == 2
+    assert requests(world, "POST /v26.0") == 1
+
+
+@pytest.mark.parametrize(("calls_before", "pages", "batches"), [(0, 1, 9), (1000, 6, 0)])
+def test_what_would_be_many_pages_is_read_side_by_side_while_the_hour_has_room(
+    workspace: Workspace, world: World, calls_before: int, pages: int, batches: int
+) -> None:
+    found = [ChannelFacts(channel, NOW) for channel in put(world, 500)]
+
+    workspace.run(Look(workspace, NOW, {WABA_ID: calls_before}).read(found))
+
+    assert unknown({facts.name: facts for facts in found}) == []
+    assert requests(world, "/phone_numbers") == pages
+    assert requests(world, "POST /v26.0") == batches
+
+
+def test_a_field_that_the_list_refuses_is_read_for_each_number_many_in_a_request(
+    ask: Ask, world: World
+) -> None:
+    channels = put(world, 120)
+    world.patch_settings({"list_refuses": frozenset({"health_status", "username"})})
+
+    found, look = ask(channels)
+
+    assert unknown(found) == []
+    health = {facts.values["health_status"]["can_send_message"] for facts in found.values()}
+    assert health == {"AVAILABLE"}
+    assert requests(world, "POST /v26.0") == 3
+    assert look.notes == [
+        f"the list of account {WABA_ID} does not give `health_status`, `username`:"
+        " read for each number"
+    ]
+
+
+def test_where_meta_takes_one_question_in_a_request_each_number_is_read_alone(
+    ask: Ask, world: World
+) -> None:
+    channels = put(world, 60)
+    world.patch_settings({"list_refuses": frozenset({"health_status"}), "takes_batches": False})
+
+    found, look = ask(channels)
+
+    assert unknown(found) == []
+    assert all(facts.values["health_status"] for facts in found.values())
+    assert "Meta takes no request for several numbers" in look.notes[1]
+
+
+def test_a_list_that_is_too_much_for_meta_is_read_in_smaller_pages(ask: Ask, world: World) -> None:
+    channels = put(world, 60)
+    world.patch_settings({"list_most": 30})
+
+    found, _ = ask(channels)
+
+    assert unknown(found) == []
+    assert requests(world, "POST /v26.0") == 0
+
+
+def test_a_number_that_the_list_does_not_have_is_asked_about_itself(ask: Ask, world: World) -> None:
+    channels = put(world, 5)
+    world.hidden.add(channels[2].phone_number_id or "")
+
+    found, _ = ask(channels)
+
+    assert unknown(found) == ["shop-2"]
+    assert found["shop-2"].failures["number"].details["subcode"] == 33
+
+
+def test_an_account_that_fails_spoils_its_own_channels_alone(ask: Ask, world: World) -> None:
+    sound, ill = put(world, 5), put(world, 5, OTHER_ACCOUNT, first=5)
+    world.faults.replace([Fault("refuse", on="reads", path=OTHER_ACCOUNT, code=80007)])
+
+    found, _ = ask([*sound, *ill])
+
+    assert unknown(found) == [channel.name for channel in ill]
+    assert requests(world, f"{OTHER_ACCOUNT}/phone_numbers") == 1
+    assert requests(world, "POST /v26.0") == 0
+
+
+def test_a_list_that_breaks_off_leaves_what_it_gave(ask: Ask, world: World) -> None:
+    channels = put(world, 150)
+    path, second = f"{WABA_ID}/phone_numbers", frozenset({2})
+    world.faults.replace([Fault("refuse", on="reads", path=path, code=80007, arrivals=second)])
+
+    found, _ = ask(channels)
+
+    spoilt = unknown(found)
+    # The default world has two numbers of its own in that list.
+    assert len(spoilt) == 52
+    assert all(found[name].failures["number"].code == "meta_80007" for name in spoilt)
+
+
+def test_a_list_that_is_refused_costs_one_request_for_fifty_numbers(ask: Ask, world: World) -> None:
+    channels = put(world, 100)
+    page = f"{WABA_ID}/phone_numbers"
+    world.faults.replace([Fault("html", on="reads", path=page)])
+
+    found, _ = ask(channels)
+
+    assert unknown(found) == []
+    assert requests(world, "POST /v26.0") == 2
+
+
+def test_hidden_numbers_of_one_account_are_looked_for_once(
+    ask: Ask, workspace: Workspace, world: World
+) -> None:
+    channels = put(world, 30)
+    known, _ = ask(channels)
+    for facts in known.values():
+        world.hidden.add(facts.channel.phone_number_id or "")
+    world.log.reads.clear()
+
+    found = [ChannelFacts(its.channel, NOW, sightings=its.sightings) for its in known.values()]
+    workspace.run(Look(workspace, NOW, {}).read(found))
+
+    assert {facts.connection.state for facts in found} == {ConnectionState.GONE}
+    # The list with the fields, the numbers in one request, and one list to look for them in.
+    assert requests(world, "/phone_numbers") == 2
+    assert requests(world, "POST /v26.0") == 1
+
+
+class Hanging(httpx.AsyncBaseTransport):
+    """Says what the token is, if anything, and answers nothing else."""
+
+    def __init__(self, *, knows_token: bool) -> None:
+        self._knows_token = knows_token
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._knows_token and "debug_token" in request.url.path:
+            return httpx.Response(200, json={"data": {"is_valid": True}})
+        await asyncio.sleep(60)
+        raise AssertionError
+
+
+@pytest.mark.parametrize(("knows_token", "limit"), [(True, "1"), (False, "0.5")])
+def test_the_time_for_all_grows_with_every_hundred_channels_where_somebody_answers(
+    workspace: Workspace, knows_token: bool, limit: str
+) -> None:
+    """At its end, what was not asked is unknown, and says why."""
+    channels = [
+        Channel(
+            phone=f"+65800{place:05}",
+            phone_number_id=str(10**14 + place),
+            waba_id=str(2 * 10**14 + place),
+            channel_id=place + 1,
+            name=f"shop-{place}",
+        )
+        for place in range(101)
+    ]
+    workspace.settings = workspace.settings._replace(
+        status_seconds=0.5, status_seconds_per_channel=0.4
+    )
+    transport = Hanging(knows_token=knows_token)
+    workspace.http = Http(SystemClock(), log=lambda text: None, transport=transport)
+    found = [ChannelFacts(channel, NOW) for channel in channels]
+
+    workspace.run(Look(workspace, NOW, {}).read(found))
+
+    reason = f"no answer within {limit} seconds, the limit for all channels together"
+    assert all(facts.failures["number"].code == "too_slow" for facts in found)
+    assert found[-1].failures["number"].message == reason

@@ -1,0 +1,94 @@
+"""How often `doctor` and `status` ask Meta: as often for a hundred channels as for ten."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from wacoex_cli.sandbox.faults import Fault
+from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
+
+
+@pytest.fixture
+def fill(clinic: Any) -> Callable[[int], None]:
+    """Let there be so many channels in one account."""
+
+    def add(count: int) -> None:
+        pattern = clinic.world.nodes[PHONE_NUMBER_ID]
+        lines = ["name,phone,phone_number_id,waba_id"]
+        for place in range(count - 1):
+            node_id, phone = str(10**14 + place), f"+65800{place:05}"
+            values = {**copy.deepcopy(pattern.values), "display_phone_number": phone}
+            clinic.world.nodes[node_id] = Node(pattern.kind, node_id, WABA_ID, values)
+            lines.append(f"shop-{place},{phone},{node_id},{WABA_ID}")
+        stdin = "\n".join(lines) + "\n"
+        assert clinic.run("channel", "import", "-", stdin=stdin).code == 0
+
+    return add
+
+
+@pytest.mark.parametrize(
+    ("count", "verb", "reads"),
+    [(10, "doctor", 5), (100, "doctor", 6), (10, "status", 4), (100, "status", 5)],
+)
+def test_an_account_is_asked_once_however_many_channels_it_has(
+    clinic: Any, fill: Callable[[int], None], count: int, verb: str, reads: int
+) -> None:
+    fill(count)
+    clinic.world.log.reads.clear()
+
+    outcome = clinic.run(verb, "--json")
+
+    # Token, list of numbers (a further page for each hundred), account, its apps; for `doctor`
+    # also the webhooks of our app.
+    assert clinic.world.log.reads.total() == reads
+    verdicts = [channel["verdict"] for channel in outcome.data["channels"]]
+    assert len(verdicts) == count
+    assert "unknown" not in verdicts
+
+
+def test_a_field_that_is_read_for_each_number_is_named(
+    clinic: Any, fill: Callable[[int], None]
+) -> None:
+    fill(10)
+    clinic.world.patch_settings({"list_refuses": frozenset({"health_status"})})
+
+    outcome = clinic.doctor()
+    shown = clinic.run("doctor")
+
+    [meta] = [source for source in outcome.data["sources"] if source["name"] == "meta"]
+    note = f"the list of account {WABA_ID} does not give `health_status`: read for each number"
+    assert (meta["ok"], meta["reason"]) == (True, note)
+    assert f"Meta: answered ({note})" in shown.out
+
+
+def test_templates_to_be_sent_are_asked_for_once_for_an_account(
+    clinic: Any, fill: Callable[[int], None]
+) -> None:
+    fill(10)
+    for place in range(4):
+        words = ("broadcast", "plan", "-c", f"shop-{place}", "--template", "opening_hours")
+        assert clinic.run(*words, "--lang", "en_US", "-", stdin="phone\n+6591234567\n").code == 0
+    clinic.world.log.reads.clear()
+
+    outcome = clinic.doctor()
+
+    assert clinic.world.log.reads[f"GET /v26.0/{WABA_ID}/message_templates"] == 1
+    assert "WX608" not in [finding["id"] for finding in outcome.data["findings"]]
+
+
+def test_numbers_that_meta_does_not_answer_for_spoil_no_other(
+    clinic: Any, fill: Callable[[int], None]
+) -> None:
+    fill(10)
+    clinic.world.patch_settings({"list_refuses": frozenset({"health_status"})})
+    broken = str(10**14 + 3)
+    clinic.world.faults.replace([Fault("html", on="reads", path=f"/{broken}")])
+
+    outcome = clinic.doctor()
+
+    unknown = [it["channel"] for it in outcome.data["channels"] if it["verdict"] == "unknown"]
+    assert unknown == ["shop-3"]

@@ -1,0 +1,280 @@
+"""Reading nodes of the Graph: a refused field costs only itself, numbers are read together."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from wacoex_cli.channels.model import PHONE_NUMBER_FIELDS, Fact, from_node
+from wacoex_cli.errors import CredentialError, TemporaryError, WacoexError
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.platforms.answers import WRONG_KIND, is_not_visible
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from typing import Protocol
+
+    from wacoex_cli.platforms.meta import Meta, Node
+
+    ReadNode = Callable[[str, Sequence[str]], Awaitable[Node]]
+    Answer = TypeVar("Answer")
+
+    class Ask(Protocol):
+        """Asks in a turn and with a time limit; gives the answer, or why there is none."""
+
+        def __call__(
+            self, operation: Coroutine[object, object, Answer], /
+        ) -> Coroutine[object, object, Answer | WacoexError]: ...
+
+
+MOST_IN_BATCH = 50
+"""Questions in one request (Graph API: batch requests)."""
+_MOST_CALLS_FOR_ONE_NODE = 16
+_FIELD_REFUSED, _TOO_MUCH_DATA = 100, 1
+_PERMISSIONS = frozenset({3, 10, *range(200, 300)})
+# What the Graph says where the token of the request does not reach the questions in it.
+_NO_TOKEN_SEEN = frozenset({0, 104, 2500})
+_NAMED_FIELD = re.compile(r"nonexisting field \((\w+)\)")
+_LARGE_PAGE, _SMALL_PAGE, _FEW_PAGES = 100, 25, 3
+_UNUSABLE = "unusable_answer"
+
+
+async def read_node(
+    read: ReadNode, node_id: str, fields: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the node gave, and which fields Meta refused and why.
+
+    All fields in one call; where that is refused, without the field at fault. Raises as `read`
+    does when the node itself is refused.
+    """
+    given: dict[str, Any] = {}
+    refused: dict[str, str] = {}
+    groups, calls = [list(fields)], 0
+    while groups:
+        group = groups.pop(0)
+        if calls >= _MOST_CALLS_FOR_ONE_NODE:
+            refused.update(dict.fromkeys(group, "Meta refused too many fields to go on"))
+            continue
+        calls += 1
+        try:
+            given.update(await read(node_id, group))
+            continue
+        except WacoexError as error:
+            if not concerns_a_field(error):
+                raise
+            refusal = error
+        named = _NAMED_FIELD.search(str(refusal.details.get("message", "")))
+        culprit = group[0] if len(group) == 1 else named[1] if named else ""
+        if culprit in group:
+            refused[culprit] = refusal.message
+            group.remove(culprit)
+            groups += [group] if group else []
+            continue
+        if calls == 1:
+            # Raises when it is the node that is refused, not one of its fields.
+            calls += 1
+            await read(node_id, ["id"])
+        middle = len(group) // 2
+        groups += [group[:middle], group[middle:]]
+    return given, refused
+
+
+def concerns_a_field(error: WacoexError) -> bool:
+    """Whether a refusal may be about one of the fields, and not about the node."""
+    if error.code == WRONG_KIND:
+        return False
+    code, subcode = error.details.get("code"), error.details.get("subcode")
+    return subcode is None if code == _FIELD_REFUSED else code in _PERMISSIONS
+
+
+async def read_numbers(
+    meta: Meta,
+    waba_id: str,
+    number_ids: Collection[str],
+    now: datetime,
+    ask: Ask,
+    note: Callable[[str], None],
+    spare_reads: int,
+) -> dict[str, list[Fact] | WacoexError]:
+    """The facts of numbers of one account by their ids, or why a number could not be read.
+
+    The list of the account gives them all, a page after the other. What it refuses or does not
+    have is read for each number, up to 50 in one request. Many that would need many pages are
+    read so too, side by side, if they are no more than `spare_reads`: Meta counts each number.
+    `note` hears what the list refuses.
+    """
+    wanted = frozenset(number_ids)
+    listed = await _list_numbers(meta, waba_id, wanted, PHONE_NUMBER_FIELDS, ask, spare_reads)
+    if listed.refused:
+        names = ", ".join(f"`{name}`" for name in sorted(listed.refused))
+        note(f"the list of account {waba_id} does not give {names}: read for each number")
+    reads = JoinedReads(meta, ask, note)
+
+    async def read(number_id: str) -> list[Fact] | WacoexError:
+        node = listed.nodes.get(number_id)
+        if node is None and listed.error is not None and not _may_ask_each(listed.error):
+            return listed.error
+        given: Mapping[str, Any] = {}
+        refused: dict[str, str] = {}
+        missing = PHONE_NUMBER_FIELDS if node is None else tuple(listed.refused)
+        if missing:
+            try:
+                given, refused = await read_node(reads.read, number_id, missing)
+            except WacoexError as error:
+                if node is None or isinstance(error, TemporaryError):
+                    return error
+                refused = dict.fromkeys(missing, error.message)
+        return from_node("", PHONE_NUMBER_FIELDS, {**(node or {}), **given}, refused, to_text(now))
+
+    ids = list(dict.fromkeys(number_ids))
+    return dict(zip(ids, await asyncio.gather(*map(read, ids)), strict=True))
+
+
+class _NumberList(NamedTuple):
+    """Numbers by their ids as a list gave them, the fields it refuses, and why it ended early."""
+
+    nodes: Mapping[str, Node]
+    refused: Mapping[str, str]
+    error: WacoexError | None = None
+
+
+async def _list_numbers(
+    meta: Meta,
+    waba_id: str,
+    wanted: frozenset[str],
+    fields: Sequence[str],
+    ask: Ask,
+    spare_reads: int,
+) -> _NumberList:
+    """The wanted numbers of an account, as far as its list has them.
+
+    No more pages are read than there are numbers wanted: each of them alone would cost less.
+    """
+
+    async def first_number(account: str, some: Sequence[str]) -> Node:
+        page = await meta.numbers_page(account, some, None, 1)
+        return page.nodes[0] if page.nodes else {}
+
+    nodes: dict[str, Node] = {}
+    refused: Mapping[str, str] = {}
+    given, after, size, pages = list(fields), None, _LARGE_PAGE, 0
+    while pages < len(wanted) and not wanted <= nodes.keys():
+        page = await ask(meta.numbers_page(waba_id, given, after, size))
+        if isinstance(page, WacoexError):
+            if page.details.get("code") == _TOO_MUCH_DATA and size > _SMALL_PAGE:
+                size = _SMALL_PAGE
+                continue
+            if refused or nodes or not concerns_a_field(page):
+                return _NumberList(nodes, refused, page)
+            probed = await ask(read_node(first_number, waba_id, fields))
+            if isinstance(probed, WacoexError):
+                return _NumberList(nodes, refused, probed)
+            refused = probed[1]
+            given = [name for name in fields if name not in refused]
+            if not refused or not given:
+                return _NumberList(nodes, {}, page)
+            continue
+        pages += 1
+        nodes |= {str(node.get("id")): node for node in page.nodes if node.get("id") in wanted}
+        after = page.after
+        is_long = len(wanted - nodes.keys()) > _FEW_PAGES * _LARGE_PAGE
+        if after is None or (is_long and len(wanted - nodes.keys()) <= spare_reads):
+            break
+    return _NumberList(nodes, refused)
+
+
+def _may_ask_each(error: WacoexError) -> bool:
+    """Whether Meta may answer about each number, although it gave no list of them."""
+    is_about_the_list = error.code == _UNUSABLE or error.details.get("code") == _TOO_MUCH_DATA
+    return is_about_the_list or not isinstance(error, TemporaryError)
+
+
+@dataclass(frozen=True)
+class _NumberRead:
+    number_id: str
+    fields: Sequence[str]
+    answer: asyncio.Future[Node]
+
+    def settle(self, answer: Node | WacoexError) -> None:
+        if self.answer.done():
+            return
+        if isinstance(answer, WacoexError):
+            self.answer.set_exception(answer)
+        else:
+            self.answer.set_result(answer)
+
+
+class JoinedReads:
+    """Reads of numbers; those that are asked for at the same time leave in one request.
+
+    Where Meta takes no such request, each number is read alone. Source: "Graph API: batch
+    requests".
+    """
+
+    def __init__(self, meta: Meta, ask: Ask, note: Callable[[str], None]) -> None:
+        self._meta = meta
+        self._ask = ask
+        self._note = note
+        self._waiting: list[_NumberRead] = []
+        self._running: set[asyncio.Task[None]] = set()
+        self._reads_alone = False
+
+    async def read(self, number_id: str, fields: Sequence[str]) -> Node:
+        """These fields of a number. Raises as `Meta.phone_number` does."""
+        loop = asyncio.get_running_loop()
+        question = _NumberRead(number_id, fields, loop.create_future())
+        if not self._waiting:
+            # After all that is about to run now, and may ask too.
+            loop.call_soon(self._leave)
+        self._waiting.append(question)
+        return await question.answer
+
+    def _leave(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for start in range(0, len(waiting), MOST_IN_BATCH):
+            task = asyncio.create_task(self._answer(waiting[start : start + MOST_IN_BATCH]))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _answer(self, questions: Sequence[_NumberRead]) -> None:
+        """Give each question its answer; never raises."""
+        if self._reads_alone or len(questions) == 1:
+            await asyncio.gather(*map(self._read_alone, questions))
+            return
+        pairs = [(question.number_id, question.fields) for question in questions]
+        answers = await self._ask(self._meta.numbers_at_once(pairs))
+        if not isinstance(answers, WacoexError):
+            left = []
+            for question, answer in zip(questions, answers, strict=True):
+                if answer is None or _is_unheard(answer):
+                    left.append(question)
+                else:
+                    question.settle(answer)
+            await asyncio.gather(*map(self._read_alone, left))
+            return
+        is_refused = not isinstance(answers, TemporaryError) or answers.code == _UNUSABLE
+        first = await self._alone(questions[0]) if is_refused else answers
+        questions[0].settle(first)
+        is_bad_token = isinstance(first, CredentialError) and not is_not_visible(first)
+        if is_bad_token or isinstance(first, TemporaryError):
+            # Neither way works, so Meta is not asked once more for each number.
+            for question in questions[1:]:
+                question.settle(first)
+            return
+        if not self._reads_alone:
+            self._reads_alone = True
+            self._note(f"Meta takes no request for several numbers ({answers.message})")
+        await asyncio.gather(*map(self._read_alone, questions[1:]))
+
+    async def _read_alone(self, question: _NumberRead) -> None:
+        question.settle(await self._alone(question))
+
+    async def _alone(self, question: _NumberRead) -> Node | WacoexError:
+        return await self._ask(self._meta.phone_number(question.number_id, question.fields))
+
+
+def _is_unheard(answer: Node | WacoexError) -> bool:
+    return isinstance(answer, WacoexError) and answer.details.get("code") in _NO_TOKEN_SEEN
