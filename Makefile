@@ -61,7 +61,7 @@ pictures: setup
 	$(BIN)/python -m docs.tools.pictures
 
 bench: setup
-	for script in rate controller storms shared_budget respondio against_sequential kills large workbook listen many_events board startup; do \
+	for script in rate controller storms shared_budget respondio against_sequential kills large workbook listen many_events bulk board startup; do \
 		$(BIN)/python -m tests.bench.$$script || exit 1; \
 	done
 
