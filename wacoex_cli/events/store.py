@@ -28,7 +28,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wacoex_cli.channels.store import address_of_event
 from wacoex_cli.contacts.persons import person_of
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.platforms.events import Event, Kind, Payload, Projection, Source, Via
+from wacoex_cli.platforms.events import (
+    Event,
+    Kind,
+    Payload,
+    Projection,
+    Source,
+    Via,
+    canonical,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -42,13 +50,15 @@ _PAGE = 1_000
 # One step of a reader, which holds up all writers, looks at no more events than this.
 _LOOKED_AT_ONCE = 10_000
 _PROJECTED_AT_ONCE = 500
-_REMOVED_AT_ONCE = 5_000
+_REMOVED_AT_ONCE = 500
 # The countdown is over after 14 days; WX108 compares the last 28.
 _NEEDED_WHOLE = timedelta(days=60)
 _COLUMNS = (
     "event_id, event_key, kind, source, at, phone_number_id, phone, waba_id,"
     " respondio_channel_id, contact, message_id, data"
 )
+_KINDS = {kind.value: kind for kind in Kind}
+_SOURCES = {source.value: source for source in Source}
 _ADDRESS_NAMES = ("phone_number_id", "phone", "respondio_channel_id")
 _ADDRESS_CONDITIONS = {
     "phone_number_id": "phone_number_id = ?",
@@ -146,6 +156,18 @@ class OldEvents(NamedTuple):
         return {name: getattr(self, name) for name in names}
 
 
+class Read(NamedTuple):
+    """Events that follow a cursor, in order; `reached` is the newest that was looked at."""
+
+    cursor: int
+    events: Sequence[Event]
+    reached: int
+
+    def of(self, projection: Projection) -> list[Event]:
+        """Those of the kinds of a projection."""
+        return [event for event in self.events if event.kind in projection.kinds]
+
+
 class EventLog:
     """Payloads, their events, and how far each reader is."""
 
@@ -210,21 +232,52 @@ class EventLog:
         found = self._state.value("SELECT event_id FROM cursors WHERE consumer = ?", [consumer])
         return int(found or 0)
 
-    def project(self, projection: Projection, now: datetime, most: int) -> int:
+    def project(
+        self, projection: Projection, now: datetime, most: int, read: Read | None = None
+    ) -> int:
         """Give a projection the next events, `most` of them, and move its cursor.
 
-        Returns how many were given. In a transaction of its own.
+        They are taken from what was `read` when that follows its cursor. Returns how many were
+        given. In a transaction of its own.
         """
         with self._state.transaction():
-            events, reached = self.after(self.cursor(projection.name), projection.kinds, most)
+            cursor = self.cursor(projection.name)
+            if read is None or read.cursor != cursor:
+                read = Read(cursor, *self.after(cursor, projection.kinds, most))
+            events = read.of(projection)
             if events:
                 projection.project(self._state, events, now)
-            self._state.execute(
-                "INSERT INTO cursors (consumer, event_id) VALUES (?, ?)"
-                " ON CONFLICT (consumer) DO UPDATE SET event_id = excluded.event_id",
-                [projection.name, reached],
-            )
+            self._move(projection, read.reached)
         return len(events)
+
+    def project_together(self, projections: Sequence[Projection], now: datetime, most: int) -> int:
+        """Read the next events once for all projections that are the furthest behind.
+
+        Each gets its own in a transaction of its own. Returns how many were given.
+        """
+        cursors = {projection: self.cursor(projection.name) for projection in projections}
+        first = min(cursors.values())
+        behind = [projection for projection, cursor in cursors.items() if cursor == first]
+        kinds = frozenset[Kind]().union(*(projection.kinds for projection in behind))
+        read = Read(first, *self.after(first, kinds, most))
+        idle = [projection for projection in behind if not read.of(projection)]
+        if idle:
+            with self._state.transaction():
+                for projection in idle:
+                    if self.cursor(projection.name) == first:
+                        self._move(projection, read.reached)
+        return sum(
+            self.project(projection, now, most, read)
+            for projection in behind
+            if projection not in idle
+        )
+
+    def _move(self, projection: Projection, reached: int) -> None:
+        self._state.execute(
+            "INSERT INTO cursors (consumer, event_id) VALUES (?, ?)"
+            " ON CONFLICT (consumer) DO UPDATE SET event_id = excluded.event_id",
+            [projection.name, reached],
+        )
 
     def after(self, cursor: int, kinds: Collection[Kind], most: int) -> tuple[list[Event], int]:
         """Events of some kinds that come after a cursor, and the newest event that was looked at.
@@ -236,7 +289,7 @@ class EventLog:
             return [], cursor
         last = min(int(first) + _LOOKED_AT_ONCE - 1, self._highest("events", "event_id"))
         # As an expression, so that the kind's index, which is in another order, is left alone.
-        rows = self._state.rows(
+        rows = self._state.tuples(
             f"SELECT {_COLUMNS} FROM events WHERE event_id BETWEEN ? AND ?"
             f" AND kind || '' IN ({_marks(kinds)}) ORDER BY event_id LIMIT ?",
             [first, last, *sorted(kinds), most],
@@ -246,7 +299,7 @@ class EventLog:
 
     def with_key(self, prefix: str) -> list[Event]:
         """The events whose keys begin so; the prefix ends in a colon."""
-        rows = self._state.rows(
+        rows = self._state.tuples(
             f"SELECT {_COLUMNS} FROM events WHERE event_key > ? AND event_key < ?",
             [prefix, f"{prefix[:-1]};"],
         )
@@ -295,15 +348,16 @@ class EventLog:
         onward: dict[str, list[object]] = {"1 = 1": []}
         while True:
             wanted = {**conditions, **onward}
-            rows = self._state.rows(
+            rows = self._state.tuples(
                 f"SELECT {_COLUMNS} FROM events WHERE {' AND '.join(wanted)}"
                 f" ORDER BY at {order}, event_id {order} LIMIT ?",
                 [*itertools.chain(*wanted.values()), size],
             )
-            yield from map(_event, rows)
-            if len(rows) < size:
+            events = [_event(row) for row in rows]
+            yield from events
+            if len(events) < size:
                 return
-            onward = {f"(at, event_id) {beyond} (?, ?)": [rows[-1]["at"], rows[-1]["event_id"]]}
+            onward = {f"(at, event_id) {beyond} (?, ?)": [events[-1].at, events[-1].event_id]}
 
     def oldest_at(self, kinds: Collection[Kind]) -> datetime | None:
         """When the first event of some kinds happened, UTC; None when there is none."""
@@ -357,33 +411,33 @@ class EventLog:
 
     def first_seen(self, contacts: Collection[str]) -> dict[str, str]:
         """When each of these contacts was first written to or wrote, as far as the log goes."""
-        rows = self._rows_of(
-            "SELECT contact, MIN(at) AS first_at FROM events WHERE kind IN (?, ?, ?, ?)"
+        rows = self._tuples_of(
+            "SELECT contact, MIN(at) FROM events WHERE kind IN (?, ?, ?, ?)"
             " AND contact IN ({}) GROUP BY contact",
             [Kind.ECHO, Kind.MESSAGE, Kind.UNSUPPORTED, Kind.STANDBY],
             contacts,
         )
-        return {row["contact"]: row["first_at"] for row in rows}
+        return dict(rows)
 
     def who_wrote(self, contacts: Collection[str], phone: str, waba_id: str | None) -> set[str]:
         """Those of these contacts (E.164) from whom a message came to a number or its WABA."""
-        rows = self._rows_of(
+        rows = self._tuples_of(
             "SELECT DISTINCT contact FROM events WHERE kind IN (?, ?)"
             " AND (phone = ? OR waba_id = ?) AND contact IN ({})",
             [Kind.MESSAGE, Kind.UNSUPPORTED, phone, waba_id],
             contacts,
         )
-        return {row["contact"] for row in rows}
+        return {contact for (contact,) in rows}
 
     def delivered_after_all(self, message_ids: Collection[str], since: datetime) -> set[str]:
         """Those of these messages that also came in as ordinary ones."""
-        rows = self._rows_of(
+        rows = self._tuples_of(
             "SELECT DISTINCT message_id FROM events WHERE kind = ? AND at >= ?"
             " AND message_id IN ({})",
             [Kind.MESSAGE, to_text(since)],
             message_ids,
         )
-        return {row["message_id"] for row in rows}
+        return {message_id for (message_id,) in rows}
 
     def events_of_no_payload(self) -> int:
         """How many events belong to a payload that is not there."""
@@ -462,17 +516,20 @@ class EventLog:
                     f"DELETE FROM {table} WHERE {column} < ?",
                     [min(lowest + _REMOVED_AT_ONCE, first_kept)],
                 )
+            self._state.give_way()
 
     def _known(self, table: str, column: str, values: Collection[str]) -> set[str]:
-        sql = f"SELECT {column} AS known FROM {table} WHERE {column} IN ({{}})"
-        return {row["known"] for row in self._rows_of(sql, (), values)}
+        sql = f"SELECT {column} FROM {table} WHERE {column} IN ({{}})"
+        return {known for (known,) in self._tuples_of(sql, (), values)}
 
-    def _rows_of(self, sql: str, first: Sequence[object], values: Collection[str]) -> Iterator[Row]:
+    def _tuples_of(
+        self, sql: str, first: Sequence[object], values: Collection[str]
+    ) -> Iterator[tuple[Any, ...]]:
         """Rows of a query that ends in a list of values, `{}`, some hundred of them at a time."""
         wanted = sorted(values)
         for start in range(0, len(wanted), _VALUES_AT_ONCE):
             part = wanted[start : start + _VALUES_AT_ONCE]
-            yield from self._state.rows(sql.format(_marks(part)), [*first, *part])
+            yield from self._state.tuples(sql.format(_marks(part)), [*first, *part])
 
     def _highest(self, table: str, column: str) -> int:
         return int(self._state.value(f"SELECT COALESCE(MAX({column}), 0) FROM {table}"))
@@ -501,10 +558,9 @@ def catch_up(
     Any number of processes may do so at the same time.
     Raises StateError when the state file cannot be written.
     """
-    log, given = EventLog(state), 0
-    for projection in projections:
-        while log.is_behind(projection.name):
-            given += log.project(projection, clock.now(), events_at_once)
+    log, given, behind = EventLog(state), 0, list(projections)
+    while behind := [projection for projection in behind if log.is_behind(projection.name)]:
+        given += log.project_together(behind, clock.now(), events_at_once)
     return given
 
 
@@ -534,8 +590,10 @@ class ActiveContacts:
             "INSERT INTO active_contacts (month, address, contact, by_message, by_echo)"
             " VALUES (?, ?, ?, ?, ?) ON CONFLICT (month, address, contact) DO UPDATE SET"
             " by_message = active_contacts.by_message | excluded.by_message,"
-            " by_echo = active_contacts.by_echo | excluded.by_echo",
-            rows,
+            " by_echo = active_contacts.by_echo | excluded.by_echo"
+            " WHERE active_contacts.by_message < excluded.by_message"
+            " OR active_contacts.by_echo < excluded.by_echo",
+            list(dict.fromkeys(rows)),
         )
 
     def addresses(self, month: str) -> set[str]:
@@ -659,14 +717,14 @@ def payload_row(
 def event_row(event_id: int, payload_id: int, event: Event) -> tuple[object, ...]:
     """The row of the table `events`, all columns in order."""
     ours = (event.phone_number_id, event.phone, event.waba_id, event.respondio_channel_id)
-    data = json.dumps(event.data, sort_keys=True, separators=(",", ":"))
+    data = canonical(event.data)
     what = (event.kind, event.source, event.at, *ours, event.contact, event.message_id, data)
     return (event_id, event.key, payload_id, *what)
 
 
-def _event(row: Row) -> Event:
-    event_id, key, kind, source, *known, data = row.values()
-    values: list[Any] = [key, Kind(kind), Source(source), *known, json.loads(data), event_id]
+def _event(row: tuple[Any, ...]) -> Event:
+    event_id, key, kind, source, *known, data = row
+    values: list[Any] = [key, _KINDS[kind], _SOURCES[source], *known, json.loads(data), event_id]
     return Event(*values)
 
 
