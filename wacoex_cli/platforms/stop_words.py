@@ -25,7 +25,7 @@ _LEFT_OUT = re.compile(
     "\u2060-\u2069\ufe00-\ufe0f\ufeff]"
 )
 _HYPHENS = re.compile("[\u2010-\u2015\u2212]")
-_ASCII_SIGNS = "".join(sign for sign in map(chr, range(128)) if not sign.isalnum())
+_ASCII_SIGNS = re.sub("[0-9A-Za-z]", "", bytes(range(128)).decode("ascii"))
 # A question is none: "Stop?" wants an answer.
 _QUESTION = frozenset("?\u061f")
 
