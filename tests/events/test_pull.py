@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from wacoex_cli.errors import CredentialError, TemporaryError
 from wacoex_cli.events.pull import Person, PullLog, PullTally, Reader, Survey, survey, sweep
-from wacoex_cli.events.store import EventLog, PullProgress
+from wacoex_cli.events.pull_progress import PullProgress
+from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret
 from wacoex_cli.foundation.state import open_state

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 
-from wacoex_cli.foundation.masking import mask, masked, masked_text
+from wacoex_cli.foundation.masking import mask, masked, masked_text, masked_texts
 
 TABLE = Path(__file__).parents[1] / "support" / "masked_texts.json"
 
@@ -21,6 +23,19 @@ def test_what_is_masked_in_a_text(text: str, shown: str) -> None:
 @pytest.mark.parametrize(("text", "shown"), json.loads(TABLE.read_text()))
 def test_what_is_masked_stays_as_it_is(text: str, shown: str) -> None:
     assert masked_text(shown).replace("*", "") == shown.replace("*", "")
+
+
+PARTS = st.sampled_from(
+    [*"0129+%Bb.,:Z \x1f\n", "6591234567", "wamid.", "HBgK", "SG.", "user_id:", "2026-11-07T12:00"]
+)
+
+
+@given(st.lists(st.lists(PARTS).map("".join), min_size=1))
+@example(["2026-11-07T12:00:00.000Z", "2026-11-07T12:00:00.001Z"])
+@example(["a\x1fb", "6591234567"])
+@example(["2026-11-07T12:00:00.000Z", "6591234567"])
+def test_many_texts_at_once_are_masked_like_each_alone(texts: list[str]) -> None:
+    assert masked_texts(texts) == [masked_text(text) for text in texts]
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import stat
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +18,7 @@ from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.foundation.state import State
+from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.ledger.rows import PlannedRow, Rows
 from wacoex_cli.ledger.store import Broadcasts
 
@@ -266,7 +268,9 @@ def test_a_dry_run_removes_nothing_and_a_no_neither(wacoex, broadcast, state):
     assert left(state) == [1, 2]
 
 
-def test_the_space_is_given_back_when_asked(wacoex, broadcast, state):
+@pytest.fixture
+def large_broadcast(broadcast, state: State) -> None:
+    """Make an old broadcast of thousands of people, which can be removed, and a newer one."""
     number = broadcast()
     rows = [
         PlannedRow(n, n, f"+65{n:08}", "[]" * 50, "skipped", "excluded") for n in range(2, 5_000)
@@ -275,7 +279,65 @@ def test_the_space_is_given_back_when_asked(wacoex, broadcast, state):
     with state.transaction():
         Rows(state, number).count_again()
     broadcast()
-    state.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    state.checkpoint()
+
+
+def made_by_an_earlier_version(state: State) -> None:
+    """Let a state file give back no space a little at a time, as those of before."""
+    with contextlib.closing(sqlite3.connect(state.path)) as connection:
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("VACUUM")
+
+
+def test_the_space_is_given_back_a_little_at_a_time(wacoex, large_broadcast, state):
+    before = state.path.stat().st_size
+
+    pruned = wacoex("state", "prune", "--older-than", 400, "--yes", "--json")
+
+    after = state.path.stat().st_size
+    assert (pruned.code, pruned.data["vacuumed"]) == (0, False)
+    assert after < before / 2
+    assert (pruned.data["returned_bytes"], pruned.data["unused_bytes"]) == (before - after, 0)
+    assert wacoex("state", "check").code == 0
+
+
+def test_others_write_while_the_space_is_given_back(wacoex, large_broadcast, state):
+    """Each step is a transaction of its own, so that a sender gets its turn in between."""
+    numbers: list[int] = []
+
+    def write() -> None:
+        with contextlib.closing(open_state(state.path)) as other:
+            while not ended.wait(0.001):
+                with other.transaction():
+                    other.execute("UPDATE about SET value = value WHERE key = 'state_id'")
+                numbers.append(other.unused_bytes())
+
+    ended = threading.Event()
+    sender = threading.Thread(target=write)
+    sender.start()
+    wacoex("state", "prune", "--older-than", 400, "--yes")
+    ended.set()
+    sender.join()
+
+    assert len(set(numbers)) > 5
+
+
+def test_a_file_of_an_earlier_version_needs_one_vacuum(wacoex, large_broadcast, state):
+    made_by_an_earlier_version(state)
+    before = state.path.stat().st_size
+
+    pruned = wacoex("state", "prune", "--older-than", 400, "--yes")
+
+    assert state.path.stat().st_size == before
+    assert "1 MB of the file are unused" in pruned.out
+    assert "add `--vacuum` when nothing is being sent" in pruned.out
+    wacoex("state", "prune", "--older-than", 400, "--vacuum", "--yes")
+    assert state.path.stat().st_size < before / 2
+    with contextlib.closing(open_state(state.path)) as compacted:
+        assert compacted.gives_back()
+
+
+def test_the_space_is_given_back_at_once_when_asked(wacoex, large_broadcast, state):
     before = state.path.stat().st_size
 
     pruned = wacoex("state", "prune", "--older-than", 400, "--vacuum", "--yes", "--json")

@@ -80,11 +80,11 @@ def test_a_command_that_only_reads_ends_when_its_reader_leaves(
 ) -> None:
     take(monkeypatch, unread)
     output.process.only_reads = True
-    pieces = iter(range(1_000_000))
-    endless = Result({}, exit_code=2, lists={"rows": pieces})
+    numbers = iter(range(1_000_000))
+    endless = Result({}, exit_code=2, lists={"rows": map(str, numbers)})
 
     assert emit(endless, Invocation(json=True), ("status",)) == 2
-    assert next(pieces) < 3_000
+    assert next(numbers) < 3_000
 
 
 def test_a_reader_that_does_not_read_holds_up_no_work(

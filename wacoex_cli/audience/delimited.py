@@ -31,6 +31,7 @@ _LONGEST_VALUE_LINES = 1_000
 _NOT_CLOSED = "a quote in it is never closed"
 # Spreadsheets run a cell that begins like this; the wide forms count in East Asian versions.
 _BEGINS_A_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+_MAY_BEGIN_A_FORMULA = _BEGINS_A_FORMULA | {" "}
 
 
 class _Cells(NamedTuple):
@@ -202,3 +203,18 @@ def safe_cell(value: object) -> str:
     cell = "" if value is None else str(value)
     is_formula = cell.lstrip(" ")[:1] in _BEGINS_A_FORMULA
     return f"'{cell}" if is_formula else cell
+
+
+def safe_cells(column: Iterable[object]) -> list[object]:
+    """The same of a whole column for `csv.writer`, which writes None and numbers itself."""
+    return [
+        cell
+        if cell is None
+        or (cell[:1] not in _MAY_BEGIN_A_FORMULA if isinstance(cell, str) else _is_count(cell))
+        else safe_cell(cell)
+        for cell in column
+    ]
+
+
+def _is_count(cell: object) -> bool:
+    return isinstance(cell, int) and cell >= 0

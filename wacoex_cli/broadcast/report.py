@@ -6,17 +6,12 @@ The page of a report is `report_page`.
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
 import json
 import sys
 import zoneinfo
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.audience.delimited import safe_cell
 from wacoex_cli.audience.languages import languages_text
 from wacoex_cli.audience.model import audience_text
 from wacoex_cli.audience.recipients_file import list_text
@@ -25,7 +20,9 @@ from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import Clock, duration_text, from_text, to_text
 from wacoex_cli.foundation.masking import masked
-from wacoex_cli.foundation.state import Row, State, new_private_file, open_state
+from wacoex_cli.foundation.state import State, new_private_file
+from wacoex_cli.ledger import every_row
+from wacoex_cli.ledger.every_row import meant
 from wacoex_cli.ledger.model import (
     GOOD_STATES,
     HELD_BACK_WORDS,
@@ -42,7 +39,6 @@ from wacoex_cli.ledger.model import (
 )
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
-from wacoex_cli.platforms.error_codes import ErrorCode, classify, classify_open
 from wacoex_cli.pressure.guard import outlook_text
 from wacoex_cli.templates.model import LANGUAGE
 from wacoex_cli.templates.values import origin_of
@@ -50,7 +46,7 @@ from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.render import Result, Table, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.workspace import Workspace
@@ -60,21 +56,6 @@ _MOST_HELD = 2
 _ACCEPTED = tuple(state for state in GOOD_STATES if state not in HELD_BACK_WORDS)
 _ALWAYS_SHOWN = frozenset({"failed", "ambiguous"})
 
-COLUMNS = (
-    "row",
-    "line",
-    "phone",
-    "state",
-    "reason",
-    "code",
-    "meaning",
-    "detail",
-    "message_id",
-    "attempts",
-    "claimed_at",
-    "answered_at",
-    "user_id",
-)
 _MOST_SHOWN = 20
 _LIST_COLUMNS = (
     Column("id", 9, fit="keep"), Column("channel", 6, least=10), Column("status", 8, fit="keep"),
@@ -91,7 +72,6 @@ _UNSETTLED_COLUMNS = (
     Column("phone", 9, fit="keep"), Column("state", 7, fit="keep"),
     Column("code", 5, fit="keep", may_drop=True), Column("detail", 4, least=16, fit="wrap"),
 )  # fmt: skip
-_LINES_AT_ONCE = 1_000
 
 
 def line(shot: RunProgress) -> str:
@@ -121,7 +101,7 @@ def lines(shot: RunProgress) -> tuple[str, ...]:
     if later := sum(held.rows for held in shot.held[_MOST_HELD:]):
         below.append(f"{later} held until later")
     below += [
-        f"code {row.code} ({row.n} {row.state.value}): {_meant(row.code, row.state).meaning}"
+        f"code {row.code} ({row.n} {row.state.value}): {meant(row.code, row.state).meaning}"
         for row in shot.codes[:_MOST_CODES]
     ]
     if more := sum(row.n for row in shot.codes[_MOST_CODES:]):
@@ -145,7 +125,7 @@ def to_json(shot: RunProgress) -> dict[str, Any]:
                 "code": code.code,
                 "state": code.state.value,
                 "n": code.n,
-                "meaning": _meant(code.code, code.state).meaning,
+                "meaning": meant(code.code, code.state).meaning,
             }
             for code in shot.codes
         ],
@@ -500,7 +480,7 @@ def sentences(data: dict[str, Any]) -> Iterator[str]:
     if data["repeats"] == RepeatPolicy.SENT:
         yield "  also sent to people who already have this message, because of `--again`"
     for entry in data["codes"]:
-        known = _meant(entry["code"], entry["state"])
+        known = meant(entry["code"], entry["state"])
         yield f"  code {entry['code']} ({entry['n']} {entry['state']}): {known.meaning}"
         yield f"    {known.action}"
     held, rate = data["held"], data["rate"]
@@ -654,36 +634,38 @@ def write_report(
     sender = Broadcasts(state).sender(broadcast_id, workspace.clock)
     broadcast = Broadcasts(state).get(broadcast_id)
     data = {**totals(state, broadcast), "is_being_sent": sender is not None}
-    every_row = rows(state.path, broadcast_id)
+    pages = every_row.pages(state.path, broadcast_id)
     more: dict[str, object] = {}
     lines = []
     if html_file is not None:
-        page = draw(workspace, broadcast, data, shows_numbers=shows_numbers)
+        html = draw(workspace, broadcast, data, shows_numbers=shows_numbers)
         with new_private_file(Path(html_file)) as part:
-            part.write_text(page, encoding="utf-8")
+            part.write_text(html, encoding="utf-8")
         more["html"] = html_file
         open_numbers = "it shows phone numbers, keep it private"
         care = open_numbers if shows_numbers else "its numbers are masked"
         lines.append(f"the report is in {html_file}: {care}")
     if csv_file == "-":
-        for piece in csv_text(every_row):
-            write(sys.stdout, piece)
+        write(sys.stdout, every_row.csv_header())
+        for page in pages:
+            write(sys.stdout, every_row.csv_text(page))
         return Result({})
     if csv_file is not None:
-        numbers = itertools.count()
-        written_rows = (row for row, _ in zip(every_row, numbers, strict=False))
+        written = 0
         with (
             new_private_file(Path(csv_file)) as part,
             part.open("w", encoding="utf-8", newline="") as file,
         ):
-            file.writelines(csv_text(written_rows))
-        written = next(numbers)
+            file.write(every_row.csv_header())
+            for page in pages:
+                file.write(every_row.csv_text(page))
+                written += len(page[0])
         more |= {"csv": csv_file, "rows_written": written}
         rows_text = counted(written, "row")
         lines.append(f"{rows_text} written to {csv_file}; it holds phone numbers, keep it private")
     if lines:
         return Result({**data, **more}, lines)
-    return Result(data, tuple(text(state, data)), lists={"rows": every_row})
+    return Result(data, tuple(text(state, data)), lists={"rows": every_row.json_texts(pages)})
 
 
 def totals(state: State, broadcast: Broadcast) -> dict[str, Any]:
@@ -691,7 +673,7 @@ def totals(state: State, broadcast: Broadcast) -> dict[str, Any]:
     broadcast_id = broadcast.broadcast_id
     data = summary(state, broadcast, Rows(state, broadcast_id).counts())
     codes = [
-        {**entry, "meaning": _meant(entry["code"], entry["state"]).meaning}
+        {**entry, "meaning": meant(entry["code"], entry["state"]).meaning}
         for entry in data["codes"]
     ]
     return {
@@ -747,38 +729,3 @@ def text(state: State, data: dict[str, Any]) -> Iterator[str | Table]:
         yield Table(_UNSETTLED_COLUMNS, cells)
     if len(rows) > _MOST_SHOWN:
         yield f"and more: wacoex broadcast report {broadcast_id} --csv FILE has every row"
-
-
-def rows(path: Path, broadcast_id: int) -> Iterator[Row]:
-    """Every row of a broadcast in order, from the state file at `path`, in flat memory.
-
-    It opens the file itself, because a result is written when its command has closed its own.
-    """
-    state = open_state(path)
-    try:
-        for row in Rows(state, broadcast_id).every_row():
-            code = row["code"]
-            meant = None if code is None else _meant(code, row["state"])
-            yield {**row, "meaning": meant.meaning if meant else None}
-    finally:
-        state.close()
-
-
-def csv_text(rows: Iterable[Row]) -> Iterator[str]:
-    """A CSV file in pieces of a thousand lines, safe to open in a spreadsheet."""
-    yield _lines([COLUMNS])
-    cells = ([safe_cell(row[name]) for name in COLUMNS] for row in rows)
-    while piece := list(itertools.islice(cells, _LINES_AT_ONCE)):
-        yield _lines(piece)
-
-
-def _lines(rows: Iterable[Iterable[str]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()
-
-
-@lru_cache
-def _meant(code: int, state: str) -> ErrorCode:
-    """What Meta's code means for a row in that state."""
-    return classify_open(code) if state == RowState.RETRY else classify(code)

@@ -328,8 +328,8 @@ def note_refusal(state: State, phone: str, channel_id: int, at: str, now: dateti
 
 def stop_of(state: State, event: Event) -> SaidStop | None:
     """The stop that an event says; None when it says none, or nobody knows whose."""
-    who = identity_of(event.contact or "")
     found = _scope_and_source(state, event)
+    who = identity_of(event.contact or "") if found else None
     if who is None or found is None:
         return None
     return SaidStop(who, account_of(event), *found, event.at)

@@ -128,6 +128,9 @@ def _plain(source: BinaryIO) -> BinaryIO:
 def payload_items(items: Iterable[Item]) -> Iterator[Item]:
     """The same without what another program has put around them (n8n and others)."""
     for item in items:
+        if source_of(item.body) is not None:
+            yield item
+            continue
         for body in [*unwrapped(item.body)] or [item.body]:
             yield replace(item, body=body)
 

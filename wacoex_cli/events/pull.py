@@ -26,7 +26,8 @@ from wacoex_cli.errors import (
     counted,
 )
 from wacoex_cli.events import consumers
-from wacoex_cli.events.store import EventLog, PullProgress, Sweep, Tally, Watermark, catch_up
+from wacoex_cli.events.pull_progress import PullProgress, Sweep, Watermark
+from wacoex_cli.events.store import EventLog, Tally, catch_up
 from wacoex_cli.foundation.clock import moment_ago, to_text
 from wacoex_cli.foundation.phone_numbers import normalise
 from wacoex_cli.foundation.settings import ways_to_give

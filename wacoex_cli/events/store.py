@@ -9,8 +9,6 @@ events(event_id, event_key unique, payload_id, kind, source, at, phone_number_id
 cursors(consumer, event_id)                                    the newest event a reader has seen
 arrivals(source, hour, payloads, newest_at)                    what came in by itself, by the hour
 active_contacts(month, address, contact, by_message, by_echo)  who counts as MAC
-pull_watermarks(respondio_channel_id, contact, message_id, read_from, pulled_at)
-pull_sweeps(respondio_channel_id, started_at, cursor, contacts_done, finished_at)
 
 Moments are RFC 3339 in UTC.
 """
@@ -28,7 +26,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wacoex_cli.channels.store import address_of_event
 from wacoex_cli.contacts.persons import person_of
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.platforms.events import Event, Kind, Payload, Projection, Source, Via
+from wacoex_cli.platforms.events import (
+    Event,
+    Kind,
+    Payload,
+    Projection,
+    Source,
+    Via,
+    canonical,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -42,7 +48,7 @@ _PAGE = 1_000
 # One step of a reader, which holds up all writers, looks at no more events than this.
 _LOOKED_AT_ONCE = 10_000
 _PROJECTED_AT_ONCE = 500
-_REMOVED_AT_ONCE = 5_000
+_REMOVED_AT_ONCE = 500
 # The countdown is over after 14 days; WX108 compares the last 28.
 _NEEDED_WHOLE = timedelta(days=60)
 _COLUMNS = (
@@ -54,6 +60,8 @@ NUMBER = (
     " waba_id)"
 )
 """SQL for what an event stands under in the index by number: its number, else its account."""
+_KINDS = {kind.value: kind for kind in Kind}
+_SOURCES = {source.value: source for source in Source}
 _ADDRESS_NAMES = ("phone_number_id", "phone", "respondio_channel_id")
 _ADDRESS_CONDITIONS = {
     "phone_number_id": "phone_number_id = ?",
@@ -208,6 +216,18 @@ def named_addresses(event: Event) -> set[str]:
     return found
 
 
+class Read(NamedTuple):
+    """Events that follow a cursor, in order; `reached` is the newest that was looked at."""
+
+    cursor: int
+    events: Sequence[Event]
+    reached: int
+
+    def of(self, projection: Projection) -> list[Event]:
+        """Those of the kinds of a projection."""
+        return [event for event in self.events if event.kind in projection.kinds]
+
+
 class EventLog:
     """Payloads, their events, and how far each reader is."""
 
@@ -272,21 +292,52 @@ class EventLog:
         found = self._state.value("SELECT event_id FROM cursors WHERE consumer = ?", [consumer])
         return int(found or 0)
 
-    def project(self, projection: Projection, now: datetime, most: int) -> int:
+    def project(
+        self, projection: Projection, now: datetime, most: int, read: Read | None = None
+    ) -> int:
         """Give a projection the next events, `most` of them, and move its cursor.
 
-        Returns how many were given. In a transaction of its own.
+        They are taken from what was `read` when that follows its cursor. Returns how many were
+        given. In a transaction of its own.
         """
         with self._state.transaction():
-            events, reached = self.after(self.cursor(projection.name), projection.kinds, most)
+            cursor = self.cursor(projection.name)
+            if read is None or read.cursor != cursor:
+                read = Read(cursor, *self.after(cursor, projection.kinds, most))
+            events = read.of(projection)
             if events:
                 projection.project(self._state, events, now)
-            self._state.execute(
-                "INSERT INTO cursors (consumer, event_id) VALUES (?, ?)"
-                " ON CONFLICT (consumer) DO UPDATE SET event_id = excluded.event_id",
-                [projection.name, reached],
-            )
+            self._move(projection, read.reached)
         return len(events)
+
+    def project_together(self, projections: Sequence[Projection], now: datetime, most: int) -> int:
+        """Read the next events once for all projections that are the furthest behind.
+
+        Each gets its own in a transaction of its own. Returns how many were given.
+        """
+        cursors = {projection: self.cursor(projection.name) for projection in projections}
+        first = min(cursors.values())
+        behind = [projection for projection, cursor in cursors.items() if cursor == first]
+        kinds = frozenset[Kind]().union(*(projection.kinds for projection in behind))
+        read = Read(first, *self.after(first, kinds, most))
+        idle = [projection for projection in behind if not read.of(projection)]
+        if idle:
+            with self._state.transaction():
+                for projection in idle:
+                    if self.cursor(projection.name) == first:
+                        self._move(projection, read.reached)
+        return sum(
+            self.project(projection, now, most, read)
+            for projection in behind
+            if projection not in idle
+        )
+
+    def _move(self, projection: Projection, reached: int) -> None:
+        self._state.execute(
+            "INSERT INTO cursors (consumer, event_id) VALUES (?, ?)"
+            " ON CONFLICT (consumer) DO UPDATE SET event_id = excluded.event_id",
+            [projection.name, reached],
+        )
 
     def after(self, cursor: int, kinds: Collection[Kind], most: int) -> tuple[list[Event], int]:
         """Events of some kinds that come after a cursor, and the newest event that was looked at.
@@ -298,7 +349,7 @@ class EventLog:
             return [], cursor
         last = min(int(first) + _LOOKED_AT_ONCE - 1, self._highest("events", "event_id"))
         # As an expression, so that the kind's index, which is in another order, is left alone.
-        rows = self._state.rows(
+        rows = self._state.tuples(
             f"SELECT {_COLUMNS} FROM events WHERE event_id BETWEEN ? AND ?"
             f" AND kind || '' IN ({_marks(kinds)}) ORDER BY event_id LIMIT ?",
             [first, last, *sorted(kinds), most],
@@ -308,7 +359,7 @@ class EventLog:
 
     def with_key(self, prefix: str) -> list[Event]:
         """The events whose keys begin so; the prefix ends in a colon."""
-        rows = self._state.rows(
+        rows = self._state.tuples(
             f"SELECT {_COLUMNS} FROM events WHERE event_key > ? AND event_key < ?",
             [prefix, f"{prefix[:-1]};"],
         )
@@ -316,7 +367,7 @@ class EventLog:
 
     def with_keys(self, keys: Collection[str], since: datetime | None = None) -> list[Event]:
         """The events of these keys since a moment, newest first."""
-        rows = self._state.rows(
+        rows = self._state.tuples(
             f"SELECT {_COLUMNS} FROM events WHERE event_key IN (SELECT value FROM json_each(?))"
             " AND at >= ? ORDER BY at DESC, event_id DESC",
             [json.dumps(sorted(keys)), to_text(since) if since else ""],
@@ -374,7 +425,7 @@ class EventLog:
         At most so many of each; `addresses` are as for `find`. In one statement for all.
         """
         numbers, limit = Numbers(self._state, addresses), -1 if most is None else most
-        rows = self._state.rows(
+        rows = self._state.tuples(
             _OF_EACH, [json.dumps(numbers.all_numbers), kind, to_text(since), limit]
         )
         found: dict[int, list[Event]] = {owner: [] for owner in addresses}
@@ -391,15 +442,16 @@ class EventLog:
         onward: dict[str, list[object]] = {"1 = 1": []}
         while True:
             wanted = {**conditions, **onward}
-            rows = self._state.rows(
+            rows = self._state.tuples(
                 f"SELECT {_COLUMNS} FROM events WHERE {' AND '.join(wanted)}"
                 f" ORDER BY at {order}, event_id {order} LIMIT ?",
                 [*itertools.chain(*wanted.values()), size],
             )
-            yield from map(_event, rows)
-            if len(rows) < size:
+            events = [_event(row) for row in rows]
+            yield from events
+            if len(events) < size:
                 return
-            onward = {f"(at, event_id) {beyond} (?, ?)": [rows[-1]["at"], rows[-1]["event_id"]]}
+            onward = {f"(at, event_id) {beyond} (?, ?)": [events[-1].at, events[-1].event_id]}
 
     def oldest_at(self, kinds: Collection[Kind]) -> datetime | None:
         """When the first event of some kinds happened, UTC; None when there is none."""
@@ -451,13 +503,13 @@ class EventLog:
 
     def who_wrote(self, contacts: Collection[str], phone: str, waba_id: str | None) -> set[str]:
         """Those of these contacts (E.164) from whom a message came to a number or its WABA."""
-        rows = self._rows_of(
+        rows = self._tuples_of(
             "SELECT DISTINCT contact FROM events WHERE kind IN (?, ?)"
             " AND (phone = ? OR waba_id = ?) AND contact IN ({})",
             [Kind.MESSAGE, Kind.UNSUPPORTED, phone, waba_id],
             contacts,
         )
-        return {row["contact"] for row in rows}
+        return {contact for (contact,) in rows}
 
     def edits(self, contacts: Collection[str], since: datetime) -> list[tuple[str, str]]:
         """When these contacts changed a message since a moment: contact and time."""
@@ -476,7 +528,7 @@ class EventLog:
             " AND message_id IN (SELECT value FROM json_each(?))",
             [json.dumps(numbers), Kind.MESSAGE, to_text(since), json.dumps(sorted(message_ids))],
         )
-        return {row["message_id"] for row in rows}
+        return {message_id for (message_id,) in rows}
 
     def events_of_no_payload(self) -> int:
         """How many events belong to a payload that is not there."""
@@ -556,17 +608,20 @@ class EventLog:
                     f"DELETE FROM {table} WHERE {column} < ?",
                     [min(lowest + _REMOVED_AT_ONCE, first_kept)],
                 )
+            self._state.give_way()
 
     def _known(self, table: str, column: str, values: Collection[str]) -> set[str]:
-        sql = f"SELECT {column} AS known FROM {table} WHERE {column} IN ({{}})"
-        return {row["known"] for row in self._rows_of(sql, (), values)}
+        sql = f"SELECT {column} FROM {table} WHERE {column} IN ({{}})"
+        return {known for (known,) in self._tuples_of(sql, (), values)}
 
-    def _rows_of(self, sql: str, first: Sequence[object], values: Collection[str]) -> Iterator[Row]:
+    def _tuples_of(
+        self, sql: str, first: Sequence[object], values: Collection[str]
+    ) -> Iterator[tuple[Any, ...]]:
         """Rows of a query that ends in a list of values, `{}`, some hundred of them at a time."""
         wanted = sorted(values)
         for start in range(0, len(wanted), _VALUES_AT_ONCE):
             part = wanted[start : start + _VALUES_AT_ONCE]
-            yield from self._state.rows(sql.format(_marks(part)), [*first, *part])
+            yield from self._state.tuples(sql.format(_marks(part)), [*first, *part])
 
     def _highest(self, table: str, column: str) -> int:
         return int(self._state.value(f"SELECT COALESCE(MAX({column}), 0) FROM {table}"))
@@ -595,10 +650,9 @@ def catch_up(
     Any number of processes may do so at the same time.
     Raises StateError when the state file cannot be written.
     """
-    log, given = EventLog(state), 0
-    for projection in projections:
-        while log.is_behind(projection.name):
-            given += log.project(projection, clock.now(), events_at_once)
+    log, given, behind = EventLog(state), 0, list(projections)
+    while behind := [projection for projection in behind if log.is_behind(projection.name)]:
+        given += log.project_together(behind, clock.now(), events_at_once)
     return given
 
 
@@ -628,8 +682,10 @@ class ActiveContacts:
             "INSERT INTO active_contacts (month, address, contact, by_message, by_echo)"
             " VALUES (?, ?, ?, ?, ?) ON CONFLICT (month, address, contact) DO UPDATE SET"
             " by_message = active_contacts.by_message | excluded.by_message,"
-            " by_echo = active_contacts.by_echo | excluded.by_echo",
-            rows,
+            " by_echo = active_contacts.by_echo | excluded.by_echo"
+            " WHERE active_contacts.by_message < excluded.by_message"
+            " OR active_contacts.by_echo < excluded.by_echo",
+            list(dict.fromkeys(rows)),
         )
 
     def addresses(self, month: str) -> set[str]:
@@ -662,83 +718,6 @@ MAC = Projection(
 """Which contacts were active in which month, and whether by echoes only."""
 
 
-class Watermark(NamedTuple):
-    """Everything of a contact from `read_from` (RFC 3339, UTC) to `message_id` is in the log."""
-
-    message_id: int
-    read_from: str
-
-
-class Sweep(NamedTuple):
-    """A walk over all contacts that has not come to its end; `cursor` is of the next page.
-
-    `started_at` is RFC 3339 in UTC; None for one that has not begun.
-    """
-
-    started_at: str | None
-    cursor: str | None
-    contacts_done: int
-
-
-class PullProgress:
-    """How far the messages of each contact of a respond.io channel were read, and the sweep."""
-
-    def __init__(self, state: State, respondio_channel_id: int) -> None:
-        self._state = state
-        self._channel_id = respondio_channel_id
-
-    def watermark(self, contact: str) -> Watermark | None:
-        """How far a contact was read; None when never to the end."""
-        row = self._state.row(
-            "SELECT message_id, read_from FROM pull_watermarks"
-            " WHERE respondio_channel_id = ? AND contact = ?",
-            [self._channel_id, contact],
-        )
-        return Watermark(row["message_id"], row["read_from"]) if row else None
-
-    def set_watermark(self, contact: str, reached: Watermark, now: datetime) -> None:
-        """Remember how far a contact was read. What another process has read stays read."""
-        self._state.execute(
-            "INSERT INTO pull_watermarks"
-            " (respondio_channel_id, contact, message_id, read_from, pulled_at)"
-            " VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (respondio_channel_id, contact) DO UPDATE SET"
-            " message_id = CASE WHEN excluded.message_id > pull_watermarks.message_id"
-            " THEN excluded.message_id ELSE pull_watermarks.message_id END,"
-            " read_from = CASE WHEN excluded.read_from < pull_watermarks.read_from"
-            " THEN excluded.read_from ELSE pull_watermarks.read_from END,"
-            " pulled_at = excluded.pulled_at",
-            [self._channel_id, contact, *reached, to_text(now)],
-        )
-
-    def open_sweep(self) -> Sweep | None:
-        """The sweep that was interrupted; None when the last one came to its end."""
-        row = self._state.row(
-            "SELECT started_at, cursor, contacts_done FROM pull_sweeps"
-            " WHERE respondio_channel_id = ? AND finished_at IS NULL",
-            [self._channel_id],
-        )
-        return Sweep(row["started_at"], row["cursor"], row["contacts_done"]) if row else None
-
-    def begin_sweep(self, now: datetime) -> None:
-        """Begin with the first contact, whatever was swept before."""
-        self._state.execute(
-            "INSERT INTO pull_sweeps (respondio_channel_id, started_at) VALUES (?, ?)"
-            " ON CONFLICT (respondio_channel_id) DO UPDATE SET"
-            " started_at = excluded.started_at, cursor = NULL, contacts_done = 0,"
-            " finished_at = NULL",
-            [self._channel_id, to_text(now)],
-        )
-
-    def advance_sweep(self, cursor: str | None, contacts: int, now: datetime) -> None:
-        """Remember that so many more contacts are done and which page comes next, if any."""
-        self._state.execute(
-            "UPDATE pull_sweeps SET cursor = ?, contacts_done = contacts_done + ?,"
-            " finished_at = ? WHERE respondio_channel_id = ?",
-            [cursor, contacts, None if cursor else to_text(now), self._channel_id],
-        )
-
-
 def payload_row(
     payload_id: int, payload: Payload, via: Via, received_at: str
 ) -> tuple[object, ...]:
@@ -750,14 +729,14 @@ def payload_row(
 def event_row(event_id: int, payload_id: int, event: Event) -> tuple[object, ...]:
     """The row of the table `events`, all columns in order."""
     ours = (event.phone_number_id, event.phone, event.waba_id, event.respondio_channel_id)
-    data = json.dumps(event.data, sort_keys=True, separators=(",", ":"))
+    data = canonical(event.data)
     what = (event.kind, event.source, event.at, *ours, event.contact, event.message_id, data)
     return (event_id, event.key, payload_id, *what)
 
 
-def _event(row: Row) -> Event:
-    event_id, key, kind, source, *known, data = row.values()
-    values: list[Any] = [key, Kind(kind), Source(source), *known, json.loads(data), event_id]
+def _event(row: tuple[Any, ...]) -> Event:
+    event_id, key, kind, source, *known, data = row
+    values: list[Any] = [key, _KINDS[kind], _SOURCES[source], *known, json.loads(data), event_id]
     return Event(*values)
 
 

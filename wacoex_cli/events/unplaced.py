@@ -116,9 +116,17 @@ def _project(state: State, events: Sequence[Event], now: datetime) -> None:
     del now
     places = Places(state)
     new: dict[tuple[str, ...], list[Event]] = defaultdict(list)
+    # Only for an account update the moment matters too.
+    places_of_others: dict[Named, tuple[str, ...]] = {}
     for event in events:
         named = named_by(event)
-        if _says_nothing_of_us(event, named) or places.of(named, event.kind, event.at):
+        if event.kind is Kind.ACCOUNT_UPDATE:
+            found = places.of(named, event.kind, event.at)
+        elif named in places_of_others:
+            found = places_of_others[named]
+        else:
+            found = places_of_others[named] = places.of(named, event.kind, event.at)
+        if found or _says_nothing_of_us(event, named):
             continue
         new[(*named, event.source.value, event.kind.value, _said(event))].append(event)
     for key, same in new.items():

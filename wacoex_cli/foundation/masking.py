@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.foundation.phone_numbers import calling_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from jinja2 import Environment
 
@@ -28,6 +28,12 @@ _USER_ID = re.compile(
 )
 # It holds the number of the person in Base64, at its beginning.
 _MESSAGE_ID = re.compile(r"wamid\.([A-Za-z0-9+/_-]*)=*")
+# What every number without a plus sign, and every user id, holds.
+_EIGHT_DIGITS = re.compile("[0-9][0-9]{7}")
+_LIKE_A_USER_ID = re.compile("[A-Z][A-Z][.]")
+# Nothing above matches it or looks past it.
+_BETWEEN_TEXTS = "\x1f"
+_TIMES = re.compile("(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}Z\x1f?)*+")
 _SHOWN_DIGITS = 4
 _SHOWN_OF_MESSAGE_ID = 8
 _SHORTEST_SECRET = 6
@@ -49,8 +55,24 @@ def mask(phone: str) -> str:
 
 def masked_text(text: str) -> str:
     """A text with every phone number, user id and message id of Meta in it masked."""
-    without_ids = _USER_ID.sub(_masked_user_id, _MESSAGE_ID.sub(_masked_id, text))
-    return _NUMBER.sub(_masked_number, without_ids)
+    # Most texts hold none: to see that takes a tenth of the time.
+    if "wamid." in text:
+        text = _MESSAGE_ID.sub(_masked_id, text)
+    if _LIKE_A_USER_ID.search(text):
+        text = _USER_ID.sub(_masked_user_id, text)
+    if "+" in text or "%2B" in text or _EIGHT_DIGITS.search(text):
+        text = _NUMBER.sub(_masked_number, text)
+    return text
+
+
+def masked_texts(texts: Sequence[str]) -> list[str]:
+    """`masked_text` of each, all at once."""
+    joined = _BETWEEN_TEXTS.join(texts)
+    if joined.count(_BETWEEN_TEXTS) != len(texts) - 1:
+        return [masked_text(text) for text in texts]
+    if _TIMES.fullmatch(joined):
+        return list(texts)
+    return masked_text(joined).split(_BETWEEN_TEXTS)
 
 
 def masked(value: Any, secrets: Iterable[str] = ()) -> Any:

@@ -25,6 +25,10 @@ _PATIENCE_SECONDS = 30.0
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PRIVATE_FILE = 0o600
 _PRIVATE_DIRECTORY = 0o700
+_GIVE_WAY_SECONDS = 0.01
+_PAGES_AT_ONCE = 200
+# SQLite: PRAGMA auto_vacuum.
+_INCREMENTAL = 2
 _CHECKPOINT_TRIES = 5
 _CHECKPOINT_PAUSE_SECONDS = 0.02
 
@@ -50,6 +54,11 @@ class State:
             cursor = self._connection.execute(sql, list(parameters))
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, values, strict=True)) for values in cursor]
+
+    def tuples(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query, each with its values in the order of the columns."""
+        with self._writer, explained(self.path):
+            return self._connection.execute(sql, list(parameters)).fetchall()
 
     def row(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
         """The first row of a query, or None."""
@@ -136,6 +145,32 @@ class State:
             time.sleep(_CHECKPOINT_PAUSE_SECONDS)
         return False
 
+    def unused_bytes(self) -> int:
+        """How much of the file holds nothing now."""
+        return int(self.value("PRAGMA freelist_count") * self.value("PRAGMA page_size"))
+
+    def gives_back(self) -> bool:
+        """Whether unused space can be given back a little at a time: not in every older file."""
+        return bool(self.value("PRAGMA auto_vacuum") == _INCREMENTAL)
+
+    def give_back(self) -> None:
+        """Give unused space back to the disk in small steps, so that senders keep their pace.
+
+        Raises:
+            StateError: the file cannot be written.
+            TemporaryError: another program held the file for half a minute.
+        """
+        while self.value("PRAGMA freelist_count"):
+            with self.transaction():
+                # It frees a page for each row that is fetched.
+                self._connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+            self.give_way()
+        self.checkpoint()
+
+    def give_way(self) -> None:
+        """Let others write for a moment, between two steps of a long work."""
+        time.sleep(_GIVE_WAY_SECONDS)
+
     def demand_sound(self, table: str) -> None:
         """Refuse a table that does not fit its indexes.
 
@@ -210,6 +245,9 @@ def open_state(path: Path) -> State:
         connection = _connect(path)
         try:
             applied = _demand_ours(path, connection)
+            if not applied:
+                # Only before there are tables: later it needs a VACUUM (SQLite: auto_vacuum).
+                connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
             if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
                 # SQLite gives up at once when another program makes this change just now.
                 with write_queue(path):
@@ -674,10 +712,13 @@ def copy_file(source: Path, target: Path, *, is_in_use: bool = False) -> None:
 def compact_file(path: Path) -> None:
     """Give the space of removed rows back to the disk. Writers wait meanwhile.
 
+    From then on it can be given back in small steps, also in a file of an earlier version.
+
     Raises:
         StateError: there is not enough space for the work.
     """
     with explained(path), write_queue(path), contextlib.closing(_connect(path)) as connection:
+        connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
         connection.execute("VACUUM")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

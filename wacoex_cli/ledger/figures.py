@@ -403,21 +403,21 @@ class Figures:
             for row in found[:most]
         ]
 
-    def every_row(self) -> Iterator[Row]:
+    def pages(self) -> Iterator[list[tuple[Any, ...]]]:
         """Every row in order, a page at a time: a million rows take no more memory than one page.
 
         Each page is as things are when it is read. Between pages nothing is held, so that a slow
         reader keeps no sender from tidying its write-ahead log.
         """
         last = -1
-        while page := self.state.rows(
-            "SELECT row, line, phone, state, reason, code, detail, attempts, message_id,"
+        while page := self.state.tuples(
+            "SELECT row, line, phone, state, reason, code, detail, message_id, attempts,"
             " claimed_at, answered_at, user_id FROM recipients"
             " WHERE broadcast_id = ? AND row > ? ORDER BY row LIMIT ?",
             [self.broadcast_id, last, _PAGE],
         ):
-            yield from page
-            last = page[-1]["row"]
+            yield page
+            last = page[-1][0]
 
     def unsettled(self, most: int) -> list[Row]:
         """The first rows that were not taken, or of which nobody knows, but for the skipped."""

@@ -178,9 +178,15 @@ KINDS = frozenset(_REASONS)
 def project(state: State, events: Sequence[Event], now: datetime) -> None:
     """Move rows on by what statuses say, and pause what an event forbids."""
     this_file = Broadcasts(state).state_id
+    # Most statuses of an archive are about messages that left no broadcast.
+    ids = {_known_as(event) for event in events if event.kind is Kind.STATUS}
+    ours = Broadcasts(state).messages_among(ids - {None})
     for event in events:
         if event.kind is Kind.STATUS:
-            _move_on(state, event, this_file, now)
+            if event.data.get("attempt_id") or _known_as(event) in ours:
+                _move_on(state, event, this_file, now)
+                # By its attempt id it may have become known under its message id.
+                ours.add(event.message_id)
         elif event.kind is Kind.TEMPLATE_CATEGORY:
             for broadcast in Broadcasts(state).of_channel(None, Status.SENDING):
                 _follow(state, broadcast, event)
@@ -229,9 +235,14 @@ def _target(state: State, event: Event, this_file: str) -> tuple[int, int, int] 
     attempt = attempt_in(event.data.get("attempt_id") or "")
     if attempt is not None and attempt.state_id == this_file:
         return attempt.broadcast_id, attempt.row, attempt.number
-    is_respondio = event.source is Source.RESPONDIO
-    known_as = event.data.get("respondio_message_id") if is_respondio else event.message_id
+    known_as = _known_as(event)
     return Broadcasts(state).row_of_message(known_as) if known_as else None
+
+
+def _known_as(event: Event) -> str | None:
+    """The id of the message that a status is about, as its provider gave it when it was sent."""
+    is_respondio = event.source is Source.RESPONDIO
+    return event.data.get("respondio_message_id") if is_respondio else event.message_id
 
 
 def _follow(state: State, broadcast: Broadcast, event: Event) -> None:

@@ -27,12 +27,15 @@ from wacoex_cli.ledger.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.state import Row, State
 
 _BATCH = 5_000
+_REMOVED_AT_ONCE = 500
+# SQLite may be built to take no more than 999 values in one statement.
+_VALUES_AT_ONCE = 900
 _SAME = (
     *("channel_id", "template", "parameter_sources", "recipients_file", "provider"),
     *("api_base_url", "pressure", "audience"),
@@ -86,6 +89,18 @@ class Broadcasts:
         sql = "SELECT broadcast_id, row, attempts FROM recipients WHERE message_id = ?"
         found = self.state.row(sql, [message_id])
         return (found["broadcast_id"], found["row"], found["attempts"]) if found else None
+
+    def messages_among(self, message_ids: Iterable[str | None]) -> set[str | None]:
+        """Those of these ids that a row has."""
+        wanted, found = list(message_ids), set[str | None]()
+        for start in range(0, len(wanted), _VALUES_AT_ONCE):
+            part = wanted[start : start + _VALUES_AT_ONCE]
+            sql = (
+                "SELECT message_id FROM recipients WHERE message_id IS NOT NULL"
+                f" AND message_id IN ({', '.join('?' * len(part))})"
+            )
+            found.update(message_id for (message_id,) in self.state.tuples(sql, part))
+        return found
 
     def status(self, broadcast_id: int) -> Status:
         """The status another process may just have set (`pause`, `cancel`)."""
@@ -159,14 +174,15 @@ class Broadcasts:
 
     def _remove_rows(self, broadcast_id: int) -> None:
         """In transactions of some milliseconds, so that a sender beside us keeps its pace."""
-        removed = _BATCH
+        removed = _REMOVED_AT_ONCE
         while removed:
             with self.state.transaction():
                 removed = self.state.execute(
                     "DELETE FROM recipients WHERE broadcast_id = ? AND row IN (SELECT row"
                     " FROM recipients WHERE broadcast_id = ? ORDER BY row LIMIT ?)",
-                    [broadcast_id, broadcast_id, _BATCH],
+                    [broadcast_id, broadcast_id, _REMOVED_AT_ONCE],
                 )
+            self.state.give_way()
         with self.state.transaction():
             self.state.execute("DELETE FROM broadcasts WHERE broadcast_id = ?", [broadcast_id])
 

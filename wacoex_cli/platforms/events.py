@@ -6,10 +6,12 @@ reads them needs: the event, its typed data, and the projection that a package m
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack, cast
 
 from wacoex_cli.foundation import phone_numbers
@@ -30,6 +32,7 @@ _FIRST_SECOND = 1_000_000_000
 _FIRST_MILLISECOND = 100_000_000_000
 _TOO_LARGE = 1e20
 _YEARS = range(2001, 5000)
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 class Source(StrEnum):
@@ -269,7 +272,13 @@ def read_phone(value: object) -> str | None:
     """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if 0 < value < 10**_LONGEST_PHONE else ""
-    if not isinstance(value, str) or not _PHONE.fullmatch(value):
+    return _phone_in(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=10_000)
+def _phone_in(value: str) -> str | None:
+    # Our own number stands in every payload, and people write more than once.
+    if not _PHONE.fullmatch(value):
         return None
     digits = _NOT_DIGITS.sub("", value)
     if not 0 < len(digits) <= _LONGEST_PHONE:
@@ -282,6 +291,11 @@ def meta_code(value: object) -> int | None:
     """Of an error text its six-digit Meta code (respond.io: status `failed`)."""
     found = _META_CODE.search(value) if isinstance(value, str) else None
     return int(found[0]) if found else None
+
+
+def canonical(value: object) -> str:
+    """JSON that is the same for the same content, however it was laid out."""
+    return _CANONICAL.encode(value)
 
 
 def text_hash(text: str, key: bytes) -> str:

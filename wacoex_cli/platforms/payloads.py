@@ -44,6 +44,7 @@ from wacoex_cli.platforms.events import (
     Payload,
     Source,
     UnreadablePayload,
+    canonical,
     read_moment,
     reported,
 )
@@ -52,7 +53,6 @@ from wacoex_cli.platforms.privacy import (
     Compared,
     Kept,
     Reading,
-    canonical,
     digest,
     key_names,
     only_object,

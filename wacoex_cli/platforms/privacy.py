@@ -9,8 +9,8 @@ a text. The depth of the models bounds the depth of the work, whatever is sent.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
+from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, TypeVar, cast
 
@@ -229,8 +229,8 @@ class Compared(Kept):
     @classmethod
     def _compare(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         found = handler(value)
-        if isinstance(value, dict):
-            found._lost = list(found._left_out(value))
+        if isinstance(value, dict) and (lost := list(found._left_out(value))):
+            found._lost = lost
         return found
 
     @property
@@ -239,17 +239,23 @@ class Compared(Kept):
         return self._lost
 
     def _left_out(self, value: dict[str, Any]) -> Iterator[str]:
-        for name, field in type(self).model_fields.items():
-            name_there = field.alias or name
-            there, kept = value.get(name_there), getattr(self, name)
+        for name, name_there in _names_there(type(self)):
+            there = value.get(name_there)
             if there is None or there == "":
                 continue
+            kept = getattr(self, name)
             parts = kept if isinstance(kept, list) else [kept]
             if kept is None or (isinstance(there, list) and len(there) > len(parts)):
                 yield name_there
             for part in parts:
                 if isinstance(part, Compared):
                     yield from (f"{name_there}.{inner}" for inner in part.lost)
+
+
+@cache
+def _names_there(model: type[Kept]) -> tuple[tuple[str, str], ...]:
+    """The names of a model's fields, each with the name that it has in what is sent."""
+    return tuple((name, field.alias or name) for name, field in model.model_fields.items())
 
 
 class Open(Kept, extra="allow"):
@@ -279,11 +285,6 @@ def key_names(value: Any) -> list[str]:
     return sorted(found)[:_MOST_KEY_NAMES]
 
 
-def canonical(value: Any) -> str:
-    """JSON that is the same for the same content, however it was laid out."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
 def digest(text: str) -> str:
     """The SHA-256 of a text, in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
@@ -291,4 +292,4 @@ def digest(text: str) -> str:
 
 def name_of(value: object) -> str:
     """What names something that has no id of its own: 32 hex digits, by what it says."""
-    return digest(canonical(value))[:_NAME_DIGITS]
+    return digest(events.canonical(value))[:_NAME_DIGITS]

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms import privacy as keep
-from wacoex_cli.platforms.events import Event, Kind, Payload, Source, read_moment, reported
-from wacoex_cli.platforms.privacy import Open, Reading, canonical, key_names, number, word
+from wacoex_cli.platforms.events import (
+    Event,
+    Kind,
+    Payload,
+    Source,
+    canonical,
+    read_moment,
+    reported,
+)
+from wacoex_cli.platforms.privacy import Open, Reading, key_names, number, word
 from wacoex_cli.platforms.stop_words import usual
 
 if TYPE_CHECKING:

@@ -147,6 +147,9 @@ def is_declined(value: Any, deepest: int = _DEEPEST_ERROR, *, is_error: bool = F
         parts = [(part, is_error) for part in value]
     else:
         return is_error and number(value) == NOT_SHARED
+    # Most of what is sent is text outside of errors, which cannot say so.
     return deepest > 0 and any(
-        is_declined(part, deepest - 1, is_error=inside) for part, inside in parts
+        is_declined(part, deepest - 1, is_error=inside)
+        for part, inside in parts
+        if inside or isinstance(part, dict | list)
     )

@@ -493,6 +493,7 @@ def check(invocation: Invocation) -> Result:
     return Result(data, text, exit_code=error.exit_status, errors=[error])
 
 
+_MEGABYTE = 1_000_000
 _KEPT_WORDS = {
     "open": "not finished",
     "ambiguous": "has rows that may or may not have gone out",
@@ -526,12 +527,19 @@ def prune(
         ),
     ] = None,
     vacuum: Annotated[
-        bool, typer.Option("--vacuum", help="Then return the space to the disk; senders must wait.")
+        bool,
+        typer.Option(
+            "--vacuum",
+            help="Return all unused space at once, when nothing else uses the file.",
+        ),
     ] = False,
     yes: YesOption = False,
     dry_run: DryRunOption = False,
 ) -> Result:
     """Remove old finished broadcasts and all of their rows, and events that came in long ago.
+
+    The space goes back to the disk a little at a time, so that broadcasts go on meanwhile. A file
+    that an earlier version made needs `--vacuum` once.
 
     wacoex keeps, whatever their age: broadcasts that are not finished, have ambiguous rows (may
     have gone out), or people who are cooling down; the newest broadcast; all opt-outs; and the
@@ -602,6 +610,8 @@ def _pruned(pruning: "Pruning", *, dry_run: bool, vacuumed: bool) -> Result:
         "removed_events": events.to_json(),
         "dry_run": dry_run,
         "vacuumed": vacuumed,
+        "returned_bytes": pruning.returned_bytes,
+        "unused_bytes": pruning.unused_bytes,
     }
     rows = [
         (old.broadcast_id, old.status, from_text(old.ended_at), old.rows, old.name)
@@ -611,7 +621,20 @@ def _pruned(pruning: "Pruning", *, dry_run: bool, vacuumed: bool) -> Result:
     kept = [f"kept: {n}, {_KEPT_WORDS[why]}" for why, n in pruning.broadcasts.kept.items()]
     table = Table(_PRUNED_COLUMNS, rows)
     gone = [f"{_in_words(events)} {would}removed"] if events else []
-    return Result(data, (table, f"{counted(len(rows), 'broadcast')} {would}removed", *kept, *gone))
+    text = [f"{counted(len(rows), 'broadcast')} {would}removed", *kept, *gone]
+    text += [] if dry_run else _space(pruning)
+    return Result(data, (table, *text))
+
+
+def _space(pruning: "Pruning") -> Iterator[str]:
+    """What became of the space, as far as it is worth a word."""
+    if returned := round(pruning.returned_bytes / _MEGABYTE):
+        yield f"{returned:,} MB returned to the disk"
+    if unused := round(pruning.unused_bytes / _MEGABYTE):
+        yield (
+            f"{unused:,} MB of the file are unused, and new rows will use them; to return them to"
+            " the disk, add `--vacuum` when nothing is being sent"
+        )
 
 
 @command(
@@ -634,7 +657,7 @@ def export(
     wacoex masks phone numbers and the message ids that contain them, and leaves out the bodies
     of webhooks. The file has no secrets.
     """
-    from wacoex_cli.setup.state import export as write_all
+    from wacoex_cli.setup.export import export as write_all
 
     with invocation.open_workspace() as workspace:
         written = write_all(

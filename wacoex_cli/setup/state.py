@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import json
 import sqlite3
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wacoex_cli.errors import StateError, TemporaryError, UsageError, counted
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.foundation.masking import mask, masked, masked_text
 from wacoex_cli.foundation.state import (
     COMPANIONS,
     SeenFile,
@@ -43,10 +40,10 @@ from wacoex_cli.schema import migrations
 from wacoex_cli.sending import takeover
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from wacoex_cli.foundation.clock import Clock
-    from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
 
 # One broadcast is the same in both files when it has the same number and was planned at the
@@ -86,8 +83,6 @@ _LOST = {
 }
 _BROADCAST_IDS = "SELECT broadcast_id FROM broadcasts"
 _FOR_OTHERS = 0o077
-_LINES_AT_ONCE = 1_000
-_PAGE = 2_000
 _RESTORE = "keep a copy of the file, then restore the last good backup: wacoex state restore FILE"
 
 
@@ -372,7 +367,8 @@ def choose(state: State, before: datetime, now: datetime, repeat_hours: float) -
 class Pruning:
     """What can go: finished broadcasts that ended, and events that came in, before a moment (UTC).
 
-    With `vacuum` the space is given back to the disk in the end.
+    The space is given back to the disk in small steps, while others write; with `vacuum` all at
+    once, which a file that an earlier version made needs the first time.
 
     Raises:
         StateError: there is no state file.
@@ -389,10 +385,21 @@ class Pruning:
         self._state = workspace.state
         self._store, self._log = Broadcasts(workspace.state), EventLog(workspace.state)
         self.before = before
+        self._bytes = self._path.stat().st_size
         hours = workspace.settings.repeat_hours
         self.broadcasts = choose(workspace.state, before, self._now, hours)
         readers = [projection.name for projection in consumers.projections()]
         self.events = self._log.choose_old(before, readers)
+
+    @property
+    def returned_bytes(self) -> int:
+        """How much smaller the file is now."""
+        return max(0, self._bytes - self._path.stat().st_size)
+
+    @property
+    def unused_bytes(self) -> int:
+        """How much of the file holds nothing, and waits for new rows."""
+        return self._state.unused_bytes()
 
     def remove(self) -> None:
         """Remove it for good; broadcasts that have changed meanwhile stay.
@@ -408,6 +415,8 @@ class Pruning:
             self._log.remove_old(self.events, self.before, self._now)
         if self._vacuum:
             compact_file(self._path)
+        elif self._state.gives_back():
+            self._state.give_back()
 
 
 def beside(path: Path, word: str, clock: Clock) -> Path:
@@ -608,67 +617,3 @@ def _claims_of_the_dead(state: State, clock: Clock) -> list[tuple[int, str, int]
         for row in claims
         if (lock_purpose(row["broadcast_id"]), row["holder"]) not in alive
     ]
-
-
-def export(
-    workspace: Workspace, out: Path | None, show: Callable[[str], None], *, show_numbers: bool
-) -> int:
-    """Write every row as a line of JSON, its table under `table`; returns the number of lines.
-
-    They go to a new file that only its owner may read, or without one to `show`, a thousand at
-    once; numbers are masked unless `show_numbers`.
-
-    Raises:
-        UsageError: the file exists or cannot be made.
-        StateError: there is no state file, or the disk is full.
-    """
-    demand_file(workspace.settings.state)
-    lines = _export_lines(workspace.state, show_numbers=show_numbers)
-    if out is not None:
-        with new_private_file(out) as part, part.open("w", encoding="utf-8") as file:
-            return sum(1 for line in lines if file.write(line))
-    count = 0
-    while piece := list(itertools.islice(lines, _LINES_AT_ONCE)):
-        show("".join(piece))
-        count += len(piece)
-    return count
-
-
-def _export_lines(state: State, *, show_numbers: bool) -> Iterator[str]:
-    tables = state.rows(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%'"
-        " ESCAPE '!' ORDER BY name"
-    )
-    for table in (row["name"] for row in tables):
-        for row in _table_rows(state, table):
-            shown = row if show_numbers else {name: _masked(name, row[name]) for name in row}
-            if table == "payloads" and not show_numbers:
-                # In the body of a webhook a number is bare digits, among ids and times alike.
-                shown["body"] = None
-            yield json.dumps({"table": table, **shown}, ensure_ascii=False) + "\n"
-
-
-def _masked(name: str, value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if name == "phone":
-        return mask(value)
-    if name in ("user_id", "previous_user_id"):
-        return mask(f"user_id:{value}").removeprefix("user_id:")
-    if value.startswith(("{", "[")):
-        with contextlib.suppress(ValueError):
-            return json.dumps(masked(json.loads(value)), ensure_ascii=False)
-    return masked_text(value)
-
-
-def _table_rows(state: State, table: str) -> Iterator[Row]:
-    """Every row of a table, read a page at a time, each page as things are when it is read."""
-    last = -1
-    while page := state.rows(
-        f'SELECT rowid AS export_place, * FROM "{table}" WHERE rowid > ? ORDER BY rowid LIMIT ?',
-        [last, _PAGE],
-    ):
-        last = page[-1]["export_place"]
-        for row in page:
-            del row["export_place"]
-            yield row

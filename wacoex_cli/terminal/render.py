@@ -6,7 +6,6 @@ long lists fold until the whole has at most `Result.most_lines` lines; `-v` unfo
 
 import contextlib
 import io
-import itertools
 import json
 import os
 import re
@@ -36,7 +35,6 @@ ENVELOPE_VERSION = 1
 INTERRUPTED = 130
 TERMINATED = 143
 _PARTIAL = 7
-_ITEMS_AT_ONCE = 1_000
 MOST_LINES = 60
 """How long a screen may be before lists on it fold."""
 
@@ -282,7 +280,8 @@ Part = str | Table | Block | Blocks | Markdown | Verbatim
 class Result(NamedTuple):
     """What a command has to say: `data` for JSON, `text` for a person, and how it ended.
 
-    `lists` are further entries of `data`, too long for memory: read while they are written.
+    `lists` are further entries of `data`, too long for memory: read while they are written. Each
+    gives its items as JSON, some at a time, with `, ` between them.
     `beside_rows` is what the rows of a pipe cannot hold and a person at the other end must know:
     it goes to standard error when standard output is no terminal.
     A screen with more than `most_lines` lines folds what can be folded. Its times are said in
@@ -293,7 +292,7 @@ class Result(NamedTuple):
     text: Sequence[Part | ForPerson | ForPipe] = ()
     exit_code: int = 0
     errors: Sequence[WacoexError] = ()
-    lists: Mapping[str, Iterable[object]] = MappingProxyType({})
+    lists: Mapping[str, Iterable[str]] = MappingProxyType({})
     beside_rows: Sequence[str] = ()
     most_lines: int = MOST_LINES
     zone: str | None = None
@@ -517,10 +516,10 @@ def _write_envelope(result: Result, invocation: Invocation, command_path: Comman
     for name, mark in marks.items():
         before, rest = rest.split(_json(mark), 1)
         write(sys.stdout, before)
-        remaining, separator = iter(result.lists[name]), ""
         write(sys.stdout, "[")
-        while piece := list(itertools.islice(remaining, _ITEMS_AT_ONCE)):
-            write(sys.stdout, separator + ", ".join(_json(item) for item in piece))
+        separator = ""
+        for items in result.lists[name]:
+            write(sys.stdout, separator + items)
             separator = ", "
         write(sys.stdout, "]")
     write(sys.stdout, f"{rest}\n")
