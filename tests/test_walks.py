@@ -103,7 +103,7 @@ def test_a_row_from_the_plan_to_the_report(traced: Traced, tmp_path: Path) -> No
 
     files = traced.files(ROW_PACKAGES)
     assert files == named_on_the_page("A broadcast row", ROW_PACKAGES)
-    assert len(files) <= 47
+    assert len(files) <= 48
 
 
 def test_a_webhook_until_status(traced: Traced) -> None:

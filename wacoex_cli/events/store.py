@@ -3,12 +3,12 @@
 Methods that change something are called inside a transaction of the state, unless they say
 otherwise. Tables:
 
-payloads(payload_id, digest unique, source, via, received_at, size, body)
 events(event_id, event_key unique, payload_id, kind, source, at, phone_number_id, phone, waba_id,
     respondio_channel_id, contact, message_id, data)           data: `EventData` as JSON
-cursors(consumer, event_id)                                    the newest event a reader has seen
 arrivals(source, hour, payloads, newest_at)                    what came in by itself, by the hour
 active_contacts(month, address, contact, by_message, by_echo)  who counts as MAC
+cursors(consumer, event_id)                                    the newest event a reader has seen
+payloads(payload_id, digest unique, source, via, received_at, size, body)
 
 Moments are RFC 3339 in UTC.
 """
