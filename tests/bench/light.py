@@ -3,7 +3,9 @@
     python -m tests.bench.light NUMBERS SECONDS
 
 Messages are answered after SECONDS by a bare protocol; every other request by the sandbox. It
-prints its address. `GET /arrivals` gives the moments at which messages came, by phone number.
+prints its address. More than 20 messages of one number in a second are refused. `GET /arrivals`
+gives the moments at which messages came, by phone number, how many were refused, and how many
+came twice.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ import json
 import sys
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import httpx
 
+from tests.bench.figures import THROTTLED
+from wacoex_cli.foundation.workspace import loop_factory
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.serve import application
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node, World
@@ -26,7 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FIRST_NUMBER_ID = 500_000_000_000_000
+MOST_IN_A_SECOND = 20
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+_REFUSAL = json.dumps({"error": {"code": THROTTLED, "message": "too many messages"}}).encode()
 
 
 def number_id(number: int) -> str:
@@ -57,9 +63,29 @@ class Light:
         self.seconds = seconds
         self.arrivals: defaultdict[str, list[float]] = defaultdict(list)
         self.recipients: list[str] = []
+        self.refused = 0
         self._client = httpx.AsyncClient(
             transport=httpx.ASGITransport(application(world)), base_url="http://127.0.0.1"
         )
+
+    def take(self, number: str, body: bytes) -> bytes:
+        """The answer to one message of a number."""
+        now, before = time.monotonic(), self.arrivals[number]
+        is_too_fast = len(before) >= MOST_IN_A_SECOND and now - before[-MOST_IN_A_SECOND] < 1.0
+        before.append(now)
+        if is_too_fast:
+            self.refused += 1
+            return _answer(_REFUSAL)
+        self.recipients.append(json.loads(body)["to"])
+        message_id = f"wamid.{len(self.recipients)}"
+        said = {"messaging_product": "whatsapp", "messages": [{"id": message_id}]}
+        return _answer(json.dumps(said).encode())
+
+    def seen(self) -> bytes:
+        """What came so far."""
+        twice = len(self.recipients) - len(set(self.recipients))
+        said = {"numbers": self.arrivals, "refused": self.refused, "twice": twice}
+        return _answer(json.dumps(said).encode())
 
     async def ask_sandbox(
         self, method: str, path: str, headers: dict[str, str], body: bytes
@@ -83,8 +109,7 @@ class Connection(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._write = transport.write
+        self._write = cast("asyncio.Transport", transport).write
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -106,17 +131,10 @@ class Connection(asyncio.Protocol):
     def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
         light = self._light
         if method == "POST" and path.endswith("/messages"):
-            light.arrivals[path.split("/")[-2]].append(time.monotonic())
-            light.recipients.append(json.loads(body)["to"])
-            said = b'{"messaging_product":"whatsapp","messages":[{"id":"wamid.%d"}]}' % len(
-                light.recipients
-            )
-            answer = _ANSWER % (len(said), said)
+            answer = light.take(path.split("/")[-2], body)
             asyncio.get_running_loop().call_later(light.seconds, self._write, answer)
         elif path == "/arrivals":
-            twice = len(light.recipients) - len(set(light.recipients))
-            said = json.dumps({"numbers": light.arrivals, "twice": twice}).encode()
-            self._write(_ANSWER % (len(said), said))
+            self._write(light.seen())
         else:
             task = asyncio.create_task(self._forward(method, path, headers, body))
             self._tasks.add(task)
@@ -124,6 +142,10 @@ class Connection(asyncio.Protocol):
 
     async def _forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
         self._write(await self._light.ask_sandbox(method, path, headers, body))
+
+
+def _answer(body: bytes) -> bytes:
+    return _ANSWER % (len(body), body)
 
 
 async def main(numbers: int, seconds: float) -> None:
@@ -136,4 +158,5 @@ async def main(numbers: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), float(sys.argv[2])))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(main(int(sys.argv[1]), float(sys.argv[2])))

@@ -1,40 +1,121 @@
 """How fast many numbers send from one command, and what a message costs.
 
-    python -m tests.bench.many_numbers [NUMBERS [MESSAGES]]
+    python -m tests.bench.many_numbers [SECONDS]
 
-The command sends to a light server, so that what is measured is the command.
+The commands send to a light server, so that what is measured is the commands; first, a loop of
+aiohttp and nothing else sends there as much. Each of them sends for about SECONDS, 15 if nothing
+is said; two minutes in all. What a message costs is counted from two seconds after the first one
+to the last one, in all processes of the command: the start is left out.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import aiohttp
 import httpx
+import psutil
 
 from tests.bench.figures import Figure, most_in_a_second, show
 from tests.bench.harness import CHECKOUT, TEMPLATE, Home, finished
-from tests.bench.light import number_id, phone_of
+from tests.bench.light import MOST_IN_A_SECOND, number_id, phone_of
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.state import open_state
+from wacoex_cli.foundation.workspace import loop_factory
+from wacoex_cli.ledger.model import Status
 from wacoex_cli.ledger.rows import PlannedRow, Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.world import WABA_ID
+from wacoex_cli.throughput.throttle import slot_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from wacoex_cli.foundation.state import State
+    from wacoex_cli.ledger.model import Broadcast
 
 ANSWER_SECONDS = 0.3
 RATE = 20.0
+SECONDS = 15.0
+MOST_CPU_MILLISECONDS = 1.5
+MOST_CPU_OF_ONE_NUMBER = 2.2
+
+_WARM_SECONDS = 2.0
+_LOOK_EVERY_SECONDS = 0.25
+
+
+class Used(NamedTuple):
+    """What processes had used at a moment: seconds of CPU, and bytes of memory."""
+
+    at: float
+    cpu_seconds: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came to the server, and what the processes used meanwhile."""
+
+    numbers: dict[str, list[float]]
+    refused: int
+    twice: int
+    used: list[Used]
+
+    @property
+    def moments(self) -> list[float]:
+        return sorted(at for each in self.numbers.values() for at in each)
+
+    def rate(self) -> float:
+        """Messages a second, all numbers together."""
+        return _rate(self.moments)
+
+    def slowest(self) -> float:
+        """Messages a second of the slowest number."""
+        return min(map(_rate, self.numbers.values()))
+
+    def most_in_a_second(self) -> int:
+        """The most of one number in any second."""
+        return max(map(most_in_a_second, self.numbers.values()))
+
+    def cpu_milliseconds(self) -> float:
+        """For one message, the start left out."""
+        moments = self.moments
+        counted = [used for used in self.used if moments[0] + _WARM_SECONDS < used.at < moments[-1]]
+        first, last = counted[0], counted[-1]
+        messages = sum(first.at < at <= last.at for at in moments)
+        return 1000 * (last.cpu_seconds - first.cpu_seconds) / messages
+
+    def megabytes(self) -> float:
+        """The most that all processes together needed."""
+        return max(used.memory for used in self.used) / 1024**2
+
+    def figures(self, expected: int) -> tuple[Figure, ...]:
+        """What holds however many numbers send."""
+        arrived = len(self.moments)
+        return (
+            Figure("messages that arrived", arrived, expected, expected),
+            Figure("sent twice", self.twice, at_most=0),
+            Figure("refused", self.refused, at_most=0),
+            Figure(
+                "most of a number in a second", self.most_in_a_second(), at_most=MOST_IN_A_SECOND
+            ),
+        )
+
+
+def _rate(moments: Sequence[float]) -> float:
+    return (len(moments) - 1) / (moments[-1] - moments[0])
 
 
 @contextlib.contextmanager
@@ -42,12 +123,50 @@ def light_server(numbers: int) -> Iterator[str]:
     """The address of a light server in a process of its own."""
     program = [sys.executable, "-m", "tests.bench.light", str(numbers), str(ANSWER_SECONDS)]
     process = subprocess.Popen(program, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        if not (base_url := process.stdout.readline().strip()):
+            sys.exit("the light server did not start")
+        yield base_url
     finally:
         process.kill()
         process.communicate()
+
+
+@contextlib.contextmanager
+def watched(processes: Sequence[subprocess.Popen[str]]) -> Iterator[list[Used]]:
+    """Meanwhile note what these processes and their children use."""
+    roots = [psutil.Process(process.pid) for process in processes]
+    found: list[Used] = []
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(_LOOK_EVERY_SECONDS):
+            with contextlib.suppress(psutil.Error):
+                found.append(_used([each for root in roots for each in _family(root)]))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield found
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def _family(root: psutil.Process) -> list[psutil.Process]:
+    return [root, *root.children(recursive=True)]
+
+
+def _used(processes: Sequence[psutil.Process]) -> Used:
+    cpu, memory = 0.0, 0
+    for process in processes:
+        times = process.cpu_times()
+        cpu += times.user + times.system
+        known = process.memory_full_info()
+        # What several processes share counts once, where the system can tell.
+        memory += getattr(known, "pss", known.rss)
+    return Used(time.monotonic(), cpu, memory)
 
 
 def plan_all(home: Home, numbers: int, messages: int) -> list[int]:
@@ -67,10 +186,8 @@ def plan_all(home: Home, numbers: int, messages: int) -> list[int]:
         return [_like(state, model, number, messages) for number in range(numbers)]
 
 
-def _like(state: Any, model: Any, number: int, messages: int) -> int:
+def _like(state: State, model: Broadcast, number: int, messages: int) -> int:
     """Broadcasts of the same template: planning each by the command would take minutes."""
-    from wacoex_cli.ledger.model import Status
-
     channel = registry.known(state, f"n{number}")
     store, now = Broadcasts(state), SystemClock().now()
     with state.transaction():
@@ -87,60 +204,146 @@ def _like(state: Any, model: Any, number: int, messages: int) -> int:
     return broadcast_id
 
 
-def measure(numbers: int, messages: int) -> None:
-    """Send all from one command and print how it went."""
+def sent(numbers: int, messages: int, commands: int = 1) -> Run:
+    """Send `messages` of every number, from so many commands at once."""
     with (
         light_server(numbers) as base_url,
         tempfile.TemporaryDirectory(prefix="wacoex-bench-") as name,
     ):
         home = Home(Path(name), base_url)
-        ids = plan_all(home, numbers, messages)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        began = time.monotonic()
-        command = home.start(
-            "broadcast",
-            "send",
-            *map(str, ids),
-            "--rate",
-            str(RATE),
-            "--yes",
-            "--again",
-            stdout=subprocess.PIPE,
+        ids = [str(number) for number in plan_all(home, numbers, messages)]
+        options = ("--rate", str(RATE), "--yes", "--again")
+        try:
+            running = [
+                home.start("broadcast", "send", *ids[place::commands], *options)
+                for place in range(commands)
+            ]
+            with watched(running) as used:
+                for command in running:
+                    out, err = command.communicate()
+                    if command.returncode:
+                        sys.exit(f"a command failed with status {command.returncode}\n{out}{err}")
+        finally:
+            home.end_all()
+        return _seen(base_url, used)
+
+
+def sent_bare(numbers: int, messages: int) -> Run:
+    """The same, by aiohttp and nothing else."""
+    with light_server(numbers) as base_url:
+        program = [sys.executable, "-m", "tests.bench.many_numbers", "bare", base_url]
+        bare = subprocess.Popen(
+            [*program, str(numbers), str(messages)], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
         )
-        out, err = command.communicate()
-        seconds = time.monotonic() - began
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        if command.returncode:
-            print(out[-3000:], err[-3000:])
-        seen = httpx.get(f"{base_url}/arrivals", trust_env=False).json()
-    arrivals = seen["numbers"]
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    sent = sum(map(len, arrivals.values()))
-    moments = [at for each in arrivals.values() for at in each]
-    rates = [(len(at) - 1) / (at[-1] - at[0]) for at in arrivals.values() if len(at) > 1]
+        with watched([bare]) as used:
+            bare.communicate()
+        return _seen(base_url, used)
+
+
+def _seen(base_url: str, used: list[Used]) -> Run:
+    seen = httpx.get(f"{base_url}/arrivals", trust_env=False, timeout=30.0).json()
+    return Run(seen["numbers"], seen["refused"], seen["twice"], used)
+
+
+async def send_bare(base_url: str, numbers: int, messages: int) -> None:
+    """Post in an open loop, at the rate at which wacoex books its slots."""
+    connector = aiohttp.TCPConnector(limit=0)
+    headers = {"Authorization": "Bearer " + "x" * 200}
+    async with aiohttp.ClientSession(connector=connector) as session:
+
+        async def post(number: int, message: int) -> None:
+            body = _message(f"+65{90_100_000 + number * 1_000 + message}", str(message))
+            url = f"{base_url}/v26.0/{number_id(number)}/messages"
+            async with session.post(url, headers=headers, json=body) as answer:
+                assert json.loads(await answer.read())
+
+        async def post_all(number: int) -> None:
+            begin = time.monotonic() + number / numbers * slot_interval(RATE)
+            async with asyncio.TaskGroup() as group:
+                for message in range(messages):
+                    due = begin + message * slot_interval(RATE)
+                    await asyncio.sleep(max(0.0, due - time.monotonic()))
+                    group.create_task(post(number, message))
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(numbers):
+                group.create_task(post_all(number))
+
+
+def _message(phone: str, name: str) -> dict[str, Any]:
+    parameters = [{"type": "text", "text": "Ana"}, {"type": "text", "text": name}]
+    return {
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        "to": phone,
+        "type": "template",
+        "template": {
+            "name": "order_ready",
+            "language": {"code": "en_US"},
+            "components": [{"type": "body", "parameters": parameters}],
+        },
+    }
+
+
+def main(seconds: float) -> None:
+    """Fifty numbers against a bare loop, twenty, one, and two commands of ten."""
+    messages = round(seconds * RATE)
+    bare = sent_bare(50, messages)
+    fifty = sent(50, messages)
     show(
-        f"{numbers} numbers, {messages} messages each, answers after 300 ms",
+        "50 numbers, one command, answers after 300 ms",
         (
-            Figure("messages that arrived", sent, numbers * messages, numbers * messages),
-            Figure("sent twice", seen["twice"], at_most=0),
-            Figure(
-                "messages a second, all", (sent - 1) / (max(moments) - min(moments)), decimals=1
-            ),
-            Figure("slowest number, a second", min(rates), decimals=2),
-            Figure(
-                "most of a number in a second",
-                max(map(most_in_a_second, arrivals.values())),
-                at_most=20,
-            ),
-            Figure("milliseconds of CPU a message", 1000 * cpu / sent, decimals=2),
-            Figure("seconds in all", seconds, decimals=1),
-            Figure("largest process, MB", after.ru_maxrss / 1024),
+            *fifty.figures(50 * messages),
+            Figure("messages a second, all", fifty.rate(), at_least=0.9 * bare.rate(), decimals=1),
+            Figure("the same against aiohttp alone", fifty.rate() / bare.rate(), 0.9, decimals=2),
+            Figure("slowest number, a second", fifty.slowest(), at_least=0.85 * RATE, decimals=2),
+            _cpu(fifty, MOST_CPU_MILLISECONDS),
+            Figure("the same against aiohttp alone", _times(fifty, bare), at_most=3.0, decimals=2),
+            Figure("memory of all processes, MB", fifty.megabytes(), at_most=200),
+        ),
+    )
+    twenty = sent(20, messages)
+    show(
+        "20 numbers in one process",
+        (
+            *twenty.figures(20 * messages),
+            Figure("slowest number, a second", twenty.slowest(), at_least=19.0, decimals=2),
+            _cpu(twenty, MOST_CPU_MILLISECONDS),
+            Figure("memory, MB", twenty.megabytes(), at_most=200),
+        ),
+    )
+    one = sent(1, messages)
+    show(
+        "one number",
+        (
+            *one.figures(messages),
+            Figure("messages a second", one.slowest(), at_least=19.0, decimals=2),
+            _cpu(one, MOST_CPU_OF_ONE_NUMBER),
+        ),
+    )
+    two = sent(20, messages, commands=2)
+    show(
+        "two commands of ten numbers each, one state file",
+        (
+            *two.figures(20 * messages),
+            Figure("slowest number, a second", two.slowest(), at_least=19.0, decimals=2),
+            _cpu(two, MOST_CPU_MILLISECONDS),
+            Figure("memory of both, MB", two.megabytes(), at_most=200),
         ),
     )
 
 
+def _cpu(run: Run, at_most: float) -> Figure:
+    return Figure("ms of CPU a message", run.cpu_milliseconds(), at_most=at_most, decimals=2)
+
+
+def _times(run: Run, bare: Run) -> float:
+    return run.cpu_milliseconds() / bare.cpu_milliseconds()
+
+
 if __name__ == "__main__":
-    measure(
-        int(sys.argv[1]) if len(sys.argv) > 1 else 50,
-        int(sys.argv[2]) if len(sys.argv) > 2 else 200,
-    )
+    if sys.argv[1:2] == ["bare"]:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(send_bare(sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    else:
+        main(float(sys.argv[1]) if sys.argv[1:] else SECONDS)

@@ -143,7 +143,7 @@ class Workspace:
         # Here and below imported when it is used: it costs what all the rest of a check does.
         import asyncio
 
-        return asyncio.Runner(loop_factory=_loop_factory())
+        return asyncio.Runner(loop_factory=loop_factory())
 
     def __enter__(self) -> Self:
         return self
@@ -152,7 +152,7 @@ class Workspace:
         self.close()
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop where it is installed (`pip install wacoex[fast]`); None means asyncio's own loop."""
     try:
         import uvloop
