@@ -149,17 +149,20 @@ def test_an_answer_that_quotes_the_token_is_not_passed_on(
 def test_a_crash_with_its_traceback_gives_nothing_away(
     run, shop: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    healthy = httpx.AsyncClient.send
+    healthy = httpx.AsyncClient._transport_for_url
 
-    async def fall_over(
-        self: httpx.AsyncClient, request: httpx.Request, **settings: Any
-    ) -> httpx.Response:
-        if request.method == "POST":
-            raise ZeroDivisionError(f"{request!r} {request.headers!r}".split("?")[0])
-        return await healthy(self, request, **settings)
+    def failing(self: httpx.AsyncClient, url: httpx.URL) -> httpx.AsyncBaseTransport:
+        transport = healthy(self, url)
+
+        async def fall_over(request: httpx.Request) -> httpx.Response:
+            if request.method == "POST":
+                raise ZeroDivisionError(f"{request!r} {request.headers!r}".split("?")[0])
+            return await transport.handle_async_request(request)
+
+        return httpx.MockTransport(fall_over)
 
     run(*PLAN)
-    monkeypatch.setattr(httpx.AsyncClient, "send", fall_over)
+    monkeypatch.setattr(httpx.AsyncClient, "_transport_for_url", failing)
 
     ended = run("broadcast", "send", "1", "--yes", *LOUD)
 

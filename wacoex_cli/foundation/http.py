@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
+import functools
 import json as json_module
 import logging
 import math
@@ -135,6 +136,12 @@ on_written: ContextVar[Callable[[], None] | None] = ContextVar("on_written", def
 """Called, if it is set, as soon as the whole body of a request is written to its connection."""
 
 _TIMEOUT = httpx.Timeout(connect=5.0, write=5.0, read=30.0, pool=1.0)
+_LIMITS = _TIMEOUT.as_dict()
+_HEADERS = {
+    "Accept": "*/*",
+    "Connection": "keep-alive",
+    "User-Agent": f"wacoex/{wacoex_cli.__version__}",
+}
 _KEPT_SECONDS = 60.0
 _MOST_TRIES = 4
 # A slower connection than this cannot upload: a file of 100 MB has 35 minutes.
@@ -339,31 +346,22 @@ class Http:
     ) -> Answer | NotSentError | UnansweredError:
         started = self.clock.monotonic()
         outcome: Answer | NotSentError | UnansweredError
-        seconds, fields, files, content = self._exchange_seconds, None, None, None
+        seconds = self._exchange_seconds
         if form is not None:
-            fields, part = form
-            seconds += part.size / _LEAST_UPLOAD_BYTES_PER_SECOND
-            if fields is None:
-                content = _pieces(part.content)
-                headers = {**headers, "Content-Length": str(part.size)}
-            else:
-                files = {"file": (part.name, part.content, part.media_type)}
+            seconds += form[1].size / _LEAST_UPLOAD_BYTES_PER_SECOND
         try:
             async with asyncio.timeout(seconds):
-                opened = self._opened().stream(
-                    method,
-                    url,
-                    headers=headers,
-                    params=params,
-                    json=json,
-                    content=content,
-                    data=fields,
-                    files=files,
-                    extensions={"on_written": on_written.get()},
-                )
-                async with opened as response, contextlib.AsyncExitStack() as turn:
-                    body = await self._body(response, turn)
-                    found, size = _json_in(body), len(body)
+                request = _request(method, url, headers, params, json, form)
+                # What else the client does to a request takes longer than the exchange itself:
+                # cookies, redirects, credentials of a URL. None of it is wanted here.
+                transport = self._opened()._transport_for_url(request.url)
+                response = await transport.handle_async_request(request)
+                try:
+                    async with contextlib.AsyncExitStack() as turn:
+                        body = await self._body(response, turn)
+                        found, size = _json_in(body), len(body)
+                finally:
+                    await response.aclose()
             outcome = Answer(response.status_code, response.headers, found, size)
         except UnansweredError as error:
             outcome = error
@@ -430,7 +428,7 @@ class Http:
             "mounts": dict.fromkeys(_UNPROXIED),
             "follow_redirects": False,
             "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            "headers": {"User-Agent": f"wacoex/{wacoex_cli.__version__}"},
+            "headers": _HEADERS,
         }
         if self._transport is not None:
             return httpx.AsyncClient(transport=self._transport, **settings)
@@ -439,6 +437,44 @@ class Http:
 
         limits = httpx.Limits(max_connections=self._window, keepalive_expiry=_KEPT_SECONDS)
         return AiohttpClient(limits=limits, **settings)
+
+
+def _request(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    params: Mapping[str, str],
+    json: object,
+    form: tuple[Mapping[str, str] | None, FilePart] | None,
+) -> httpx.Request:
+    """A request with a body of JSON, or with a form or a file alone, or with none."""
+    headers = {**_HEADERS, **headers}
+    content: Any = None
+    data, files = None, None
+    if form is not None:
+        data, part = form
+        if data is None:
+            content = _pieces(part.content)
+            headers["Content-Length"] = str(part.size)
+        else:
+            files = {"file": (part.name, part.content, part.media_type)}
+    address = _address(url)
+    return httpx.Request(
+        method,
+        address.copy_merge_params(params) if params else address,
+        headers=headers,
+        json=json,
+        content=content,
+        data=data,
+        files=files,
+        extensions={"timeout": _LIMITS, "on_written": on_written.get()},
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _address(url: str) -> httpx.URL:
+    """Reading a URL takes as long as writing the request."""
+    return httpx.URL(url)
 
 
 async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
