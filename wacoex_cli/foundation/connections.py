@@ -24,6 +24,8 @@ from yarl import URL
 
 # httpx writes these itself, or wants them left out.
 _LEFT_TO_HTTPX = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+# aiohttp waits for the connection only when it has written more: 64 KB, the headers included.
+_NEVER_WAITS_BYTES = 32 * 1024
 
 
 class AiohttpClient(httpx.AsyncClient):
@@ -102,11 +104,14 @@ class _Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         places, limits = self._pool.places, request.extensions["timeout"]
-        try:
-            async with asyncio.timeout(limits["pool"]):
-                await places.acquire()
-        except TimeoutError:
-            raise httpx.PoolTimeout("no place is free") from None
+        if places.locked():
+            try:
+                async with asyncio.timeout(limits["pool"]):
+                    await places.acquire()
+            except TimeoutError:
+                raise httpx.PoolTimeout("no place is free") from None
+        else:
+            await places.acquire()
         try:
             with _as_httpx():
                 answer = await self._asked(request, limits)
@@ -128,10 +133,14 @@ class _Transport(httpx.AsyncBaseTransport):
         ]
         if url.scheme == "http":
             headers += self._proxy_headers.items()
+        content: bytes | AsyncIterable[bytes]
+        if isinstance(request.stream, httpx.ByteStream):
+            content = request.content
+        else:
+            content = cast("AsyncIterable[bytes]", request.stream)
         body = None
-        if not isinstance(request.stream, httpx.ByteStream) or request.content:
-            pieces = cast("AsyncIterable[bytes]", request.stream)
-            body = _RequestBody(pieces, limits["write"], request.extensions.get("on_written"))
+        if content:
+            body = _RequestBody(content, limits["write"], request.extensions.get("on_written"))
         # A proxy connects to somebody else too before anything can be sent.
         connecting = limits["connect"] + (limits["read"] if self._proxy else 0.0)
         return await self._pool.session.request(
@@ -196,9 +205,12 @@ class _RequestBody(aiohttp.Payload):
     """The body of a request, sent once, whose every piece is written within `seconds`."""
 
     def __init__(
-        self, pieces: AsyncIterable[bytes], seconds: float, on_written: Callable[[], None] | None
+        self,
+        content: bytes | AsyncIterable[bytes],
+        seconds: float,
+        on_written: Callable[[], None] | None,
     ) -> None:
-        super().__init__(pieces)
+        super().__init__(content)
         self._seconds = seconds
         self._on_written = on_written
 
@@ -211,8 +223,12 @@ class _RequestBody(aiohttp.Payload):
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
+        content = self._value
         try:
-            await self._write_pieces(writer, content_length)
+            if isinstance(content, bytes) and len(content) <= _NEVER_WAITS_BYTES:
+                await writer.write(content)
+            else:
+                await self._write_pieces(writer, content_length)
         except BaseException:
             # Closed in order, a connection waits for its other end to read what is left.
             if isinstance(writer, StreamWriter) and writer.transport is not None:
@@ -223,7 +239,9 @@ class _RequestBody(aiohttp.Payload):
 
     async def _write_pieces(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         written = 0
-        async for piece in self._value:
+        content = self._value
+        pieces = httpx.ByteStream(content) if isinstance(content, bytes) else content
+        async for piece in pieces:
             written += len(piece)
             if content_length is not None and written > content_length:
                 raise ValueError("the body is longer than its headers say")
