@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -537,7 +537,7 @@ def test_the_pace_never_exceeds_the_limit_and_never_stops(answers, limit):
         assert pace.interval >= (1 + GUARD) / limit * 0.999999
         assert pace.interval <= max(5.0, (1 + GUARD) / limit) * 1.26
         assert 0.0 <= pace.refused_share <= 1.0
-        pace = replace(pace, hold_until=0.0, changed_at=min(pace.changed_at, float(step)))
+        pace = pace._replace(hold_until=0.0, changed_at=min(pace.changed_at, float(step)))
 
 
 def test_a_slow_broadcast_takes_no_slot_that_a_fast_one_beside_it_could_use():

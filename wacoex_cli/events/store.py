@@ -357,11 +357,15 @@ class EventLog:
         events = [_event(row) for row in rows]
         return events, events[-1].event_id if len(events) == most else last
 
-    def with_key(self, prefix: str) -> list[Event]:
-        """The events whose keys begin so; the prefix ends in a colon."""
+    def with_prefixes(self, prefixes: Sequence[str]) -> list[Event]:
+        """The events whose keys begin so, in the order of the prefixes; each ends in a colon."""
+        # Joined crosswise, so that each prefix is looked up in the index of the keys.
         rows = self._state.tuples(
-            f"SELECT {_COLUMNS} FROM events WHERE event_key > ? AND event_key < ?",
-            [prefix, f"{prefix[:-1]};"],
+            f"SELECT {_COLUMNS} FROM json_each(?) prefix CROSS JOIN events"
+            " WHERE event_key > prefix.value"
+            " AND event_key < substr(prefix.value, 1, length(prefix.value) - 1) || ';'"
+            " ORDER BY prefix.key, event_id",
+            [json.dumps(prefixes)],
         )
         return [_event(row) for row in rows]
 

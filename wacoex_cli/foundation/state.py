@@ -441,25 +441,34 @@ def _is_locked_until(descriptor: int, deadline: float) -> bool:
     return is_locked.wait(max(0.0, deadline - time.monotonic()))
 
 
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+class explained:
     """Turn what SQLite and the system say about a state file into errors of ours.
+
+    A class, because it stands around every statement of a broadcast.
 
     Raises:
         StateError: damaged, unwritable, no SQLite file, disk full.
         TemporaryError: another program holds it.
     """
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _state_error(path, error) from error
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise _disk_full(path) from error
-        raise StateError(
-            f"cannot use the state file {path}: {(error.strerror or str(error)).lower()}",
-            hint="check the path and its permissions, or set `WACOEX_STATE`",
-        ) from error
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Nothing has to begin."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise _state_error(self._path, error) from error
+        if isinstance(error, OSError):
+            if error.errno in _NO_ROOM:
+                raise _disk_full(self._path) from error
+            raise StateError(
+                f"cannot use the state file {self._path}: {(error.strerror or str(error)).lower()}",
+                hint="check the path and its permissions, or set `WACOEX_STATE`",
+            ) from error
 
 
 _FULL = frozenset({sqlite3.SQLITE_FULL})

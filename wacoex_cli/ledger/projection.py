@@ -199,10 +199,13 @@ def project_known(state: State, message_ids: Iterable[str], now: datetime) -> No
 
     Inside a transaction.
     """
-    for message_id in message_ids:
-        for source in _SOURCES_OF_STATUSES:
-            known = EventLog(state).with_key(f"{source}:{Kind.STATUS}:{message_id}:")
-            project(state, known, now)
+    prefixes = [
+        f"{source}:{Kind.STATUS}:{message_id}:"
+        for message_id in message_ids
+        for source in _SOURCES_OF_STATUSES
+    ]
+    if prefixes and (known := EventLog(state).with_prefixes(prefixes)):
+        project(state, known, now)
 
 
 def _move_on(state: State, event: Event, this_file: str, now: datetime) -> None:

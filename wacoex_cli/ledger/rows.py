@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.foundation.state import Row
+    from wacoex_cli.foundation.state import Row, State
 
 MessageKey = Callable[[str, str], int]
 """The key of a message, from a number (E.164) and its values (JSON)."""
@@ -78,6 +78,7 @@ _CLAIMED = (
 # What an earlier try left: it must not stand beside the present reason.
 _NOTHING_OLD = "reason = NULL, code = NULL"
 _WENT_OUT = "not_before = NULL, holder = NULL, answered_at = COALESCE(answered_at, claimed_at)"
+_IN_RETRY = "FROM recipients WHERE broadcast_id = ? AND state = 'retry'"
 _HAVE_GOT_IT = sql_list(SENT_STATES)
 _INSERT_ROW = (
     "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, state, reason,"
@@ -221,17 +222,12 @@ class Rows(People):
         if self._skip("opted_out", where, [self.broadcast_id] * where.count("?")):
             self.count_again()
 
-    def skip_new_optouts(self, since: datetime, known: frozenset[str]) -> frozenset[str]:
-        """Skip at once who came onto the list at or after `since`, but for those of `known`.
+    def skip_people(self, names: Iterable[str]) -> None:
+        """Skip at once those of these people (see `new_optouts`) who have opted out of it.
 
-        Opens transactions. Returns all who did; what it costs depends on them, not on the rows.
+        Opens transactions. What it costs depends on how many they are, not on the rows.
         """
-        sql = (
-            "SELECT phone FROM optouts WHERE added_at >= ? UNION"
-            f" SELECT '{USER_ID_PREFIX}' || user_id FROM optouts_by_id WHERE added_at >= ?"
-        )
-        new = frozenset(row["phone"] for row in self.state.rows(sql, [to_text(since)] * 2))
-        for name in sorted(new - known):
+        for name in sorted(names):
             if rows := self._rows_of(name):
                 where = f"row IN ({', '.join('?' * len(rows))}) AND NOT ({NOT_OPTED_OUT})"
                 with self.state.transaction():
@@ -241,7 +237,6 @@ class Rows(People):
                         " WHERE broadcast_id = ?",
                         [skipped, skipped, self.broadcast_id],
                     )
-        return new
 
     def _rows_of(self, name: str) -> list[int]:
         """The rows, not skipped, of the person of a number (E.164) or an id (`user_id:...`)."""
@@ -463,7 +458,10 @@ class Rows(People):
         Who has opted out since the broadcast began is passed over, and skipped at its end.
         """
         claimed_by = (holder, to_text(now), to_text(steady))
-        claimed = self._claim(claimed_by, DUE, [*self.due_values(now, steady), most])
+        claimed: tuple[Claim, ...] = ()
+        # Most ticks find none, and looking for what is due costs as much as claiming.
+        if self._value(f"SELECT EXISTS (SELECT 1 {_IN_RETRY})"):
+            claimed = self._claim(claimed_by, DUE, [*self.due_values(now, steady), most])
         if len(claimed) < most:
             rest = [self.broadcast_id, most - len(claimed)]
             claimed += self._claim(claimed_by, PENDING, rest)
@@ -513,10 +511,12 @@ class Rows(People):
         moment = to_text(now)
         changes = (
             "reason = ?, code = ?, detail = ?, not_before = ?, message_id = ?, answered_at = ?,"
+            " left_at = COALESCE(?, left_at),"
             " tries_in_run = CASE WHEN ? = 1 THEN ? ELSE tries_in_run END"
         )
+        written = 0
         for to in {answer.state for answer in settled}:
-            self.state.execute_many(
+            written += self.state.execute_many(
                 moving(Move.ANSWER, to, changes, "row = ? AND holder = ? AND attempts = ?"),
                 [
                     (
@@ -526,6 +526,7 @@ class Rows(People):
                         answer.not_before and to_text(answer.not_before),
                         answer.message_id,
                         moment,
+                        answer.left_at and to_text(answer.left_at),
                         int(answer.is_exhausted),
                         MOST_TRIES_IN_RUN,
                         self.broadcast_id,
@@ -537,6 +538,8 @@ class Rows(People):
                     if answer.state is to
                 ],
             )
+        if written == len(settled):
+            return
         self.state.execute_many(
             "UPDATE recipients SET left_at = ? WHERE broadcast_id = ? AND row = ? AND attempts = ?",
             [
@@ -680,6 +683,15 @@ class Rows(People):
             f" recipients = {count} <> 'skipped') WHERE broadcast_id = ?",
             [self.broadcast_id] * 3,
         )
+
+
+def new_optouts(state: State, since: datetime) -> frozenset[str]:
+    """Who came onto the list at or after a moment: numbers (E.164) and `user_id:...`."""
+    sql = (
+        "SELECT phone FROM optouts WHERE added_at >= ? UNION"
+        f" SELECT '{USER_ID_PREFIX}' || user_id FROM optouts_by_id WHERE added_at >= ?"
+    )
+    return frozenset(row["phone"] for row in state.rows(sql, [to_text(since)] * 2))
 
 
 def _by_person(rows: Sequence[Row]) -> list[list[Row]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.contacts.stops import note_refusal
@@ -26,18 +26,19 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sending.guards import UNGUARDED, Leave, Run, RunGuard
 from wacoex_cli.throughput import throttle
 from wacoex_cli.throughput.store import Paces
-from wacoex_cli.throughput.throttle import NO_SPREAD, Spread
+from wacoex_cli.throughput.throttle import NO_SPREAD, SendingPace, Spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from wacoex_cli.foundation.locks import Presence
     from wacoex_cli.foundation.state import State
-    from wacoex_cli.throughput.throttle import Answered, SendingPace
+    from wacoex_cli.throughput.throttle import Answered
 
 LOOK_AHEAD_SECONDS = 0.6
 LEAD_SECONDS = 0.02
 _BEAT_SECONDS = 5.0
+_MARK_SECONDS = 1.0
 REMEMBERED_SECONDS = 60.0
 _LEAST_SECONDS = 5.0
 
@@ -86,6 +87,10 @@ class Granted:
     guard: float = throttle.GUARD
 
 
+Read = tuple[SendingPace | None, ...]
+"""The paces of a broadcast, of its number, and of its account, if it has one, as they stand."""
+
+
 class Outlook(NamedTuple):
     """What a tick can book, foreseen from the paces that were `read`.
 
@@ -93,7 +98,7 @@ class Outlook(NamedTuple):
     `start` to `horizon` (monotonic seconds) were taken. `lead` is how far ahead `start` was.
     """
 
-    read: tuple[SendingPace | None, ...]
+    read: Read
     lead: float
     start: float
     horizon: float
@@ -126,7 +131,7 @@ class Exchange:
     def __init__(self, state: State, presence: Presence, clock: Clock, run: Run) -> None:
         self._state = state
         self._presence = presence
-        self._clock = clock
+        self.clock = clock
         self._run = run
         self._purpose = lock_purpose(run.broadcast_id)
         self._last_beat = float("-inf")
@@ -134,35 +139,38 @@ class Exchange:
         self._course = Course()
         self._rows = Rows(state, run.broadcast_id)
         self._broadcasts = Broadcasts(state)
-        self._paces = Paces(state)
         self._guard = RunGuard(state, clock, run)
-        self._keys = [pace_key(run.broadcast_id), run.phone]
+        self.keys = [pace_key(run.broadcast_id), run.phone]
         if run.endpoint:
-            self._keys.append(run.endpoint)
+            self.keys.append(run.endpoint)
+        self._next_mark = float("-inf")
         self._last_tick = run.started_at
         self._idle_seconds = 0.0
         self._was_idle = False
         self._is_guarded = run.guards != UNGUARDED
 
-    def look(self, report: Report, lead: float) -> Outlook:
+    def look(self, known: Mapping[str, SendingPace], report: Report, lead: float) -> Outlook:
         """Learn from the answers and book slots, before the write lock is taken.
 
-        The first slot is `lead` seconds ahead at the earliest.
+        `known` are the paces by their keys. The first slot is `lead` seconds ahead at the earliest.
         """
-        return self._foresee(self._read_paces(), report, lead)
+        return self._foresee(self._read(known), report, lead)
 
-    def trade(self, report: Report, outlook: Outlook) -> Callable[[], Granted]:
-        """Record and claim, inside a transaction; once it is durable, call what this returns.
+    def trade(
+        self, known: Mapping[str, SendingPace], report: Report, outlook: Outlook
+    ) -> tuple[dict[str, SendingPace], Callable[[], Granted]]:
+        """Record and claim, inside a transaction that has read the paces that are `known`.
 
-        What was foreseen counts as long as nobody else has changed the paces meanwhile.
+        Returns the paces that are to be saved with it, and what to call once it is durable. What
+        was foreseen counts as long as nobody else has changed the paces meanwhile.
 
         Raises:
             StateError: the state file cannot be written.
         """
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         is_ours = self._beat(now)
         self._record(report)
-        read = self._read_paces()
+        read = self._read(known)
         if outlook.read != read or outlook.start < now:
             outlook = self._foresee(read, report, outlook.lead)
         status = self._broadcasts.status(self._run.broadcast_id)
@@ -173,9 +181,6 @@ class Exchange:
         booked = outlook.paces
         if may_send and leave.stop is None:
             claims, slots, booked = self._grant(report, outlook, leave)
-        # Without a slot too: else a pace from another boot would start anew at every tick.
-        for key, pace in zip(self._keys, booked, strict=True):
-            self._paces.save(key, pace, self._clock)
         has_more = bool(claims) or self._rows.has_more(self._guard.steady.now())
         self._mark(report, bool(claims), now)
         answering = booked[-1]
@@ -193,16 +198,17 @@ class Exchange:
                 guard=answering.guard,
             )
 
-        return granted
+        # Without a slot too: else a pace from another boot would start anew at every tick.
+        return dict(zip(self.keys, booked, strict=True)), granted
 
     def _beat(self, now: float) -> bool:
         if now - self._last_beat >= _BEAT_SECONDS:
             self._last_beat = now
-            return locks.beat(self._state, self._purpose, self._presence, self._clock)
+            return locks.beat(self._state, self._purpose, self._presence, self.clock)
         return locks.is_held_by(self._state, self._purpose, self._presence)
 
     def _record(self, report: Report) -> None:
-        run, holder, now = self._run, self._presence.holder, self._clock.now()
+        run, holder, now = self._run, self._presence.holder, self.clock.now()
         settled = [row for row, _ in report.settled]
         self._rows.give_back(holder, report.given_back)
         self._rows.record(holder, settled, now)
@@ -212,23 +218,18 @@ class Exchange:
                 channel_id = self._broadcasts.get(run.broadcast_id).channel_id
                 note_refusal(self._state, phone, channel_id, to_text(now), now)
 
-    def _read_paces(self) -> tuple[SendingPace | None, ...]:
-        """The paces of this broadcast, of the number, and of the account, if it has one."""
-        return tuple(self._paces.find(key, self._clock) for key in self._keys)
+    def _read(self, known: Mapping[str, SendingPace]) -> Read:
+        return tuple(known.get(key) for key in self.keys)
 
-    def _foresee(
-        self, read: tuple[SendingPace | None, ...], report: Report, lead: float
-    ) -> Outlook:
-        now = self._clock.monotonic()
+    def _foresee(self, read: Read, report: Report, lead: float) -> Outlook:
+        now = self.clock.monotonic()
         start, horizon = now + lead, now + LOOK_AHEAD_SECONDS
         own, number, *account = paces = self._learn(read, report, now)
         number, others, slots = throttle.book(number, (own, *account), start, horizon, report.room)
         booked = (others[0], number, *others[1:])
         return Outlook(read, lead, start, horizon, paces, booked, slots)
 
-    def _learn(
-        self, read: tuple[SendingPace | None, ...], report: Report, now: float
-    ) -> tuple[SendingPace, ...]:
+    def _learn(self, read: Read, report: Report, now: float) -> tuple[SendingPace, ...]:
         """The paces after these answers; the last one is of whom they come from.
 
         An account that answers for Meta says nothing about what the number itself bears.
@@ -240,7 +241,7 @@ class Exchange:
             limits.append(throttle.UNREPORTED_MESSAGES_PER_SECOND)
         paces = [pace or throttle.fresh(rate, now) for pace, rate in zip(read, limits, strict=True)]
         interval = throttle.slot_interval(run.rate)
-        paces[0] = replace(paces[0], interval=interval, anchor=interval)
+        paces[0] = paces[0]._replace(interval=interval, anchor=interval)
         if run.endpoint:
             if (allowed := run.told_limit()) is not None:
                 paces[-1] = throttle.with_limit(paces[-1], allowed, now)
@@ -277,7 +278,7 @@ class Exchange:
         if self._guard.canary_rows:
             self._course = Course()  # what waits for a canary says nothing about the time left
         # Counting a million rows takes a while; it may cost a twentieth of the time, not more.
-        self._next_snapshot = now + max(1.0, 20 * (self._clock.monotonic() - now))
+        self._next_snapshot = now + max(1.0, 20 * (self.clock.monotonic() - now))
         return RunProgress(
             counts=counts,
             last_second=report.last_second,
@@ -296,14 +297,18 @@ class Exchange:
         is_busy = has_claimed or report.waiting_claims or report.settled
         self._was_idle = self._is_guarded and not is_busy
         self._last_tick = now
+        throttled = sum(answer.was_throttled for answer in report.answers)
+        if not (throttled or report.bunched or report.is_last or now >= self._next_mark):
+            return
+        self._next_mark = now + _MARK_SECONDS
         self._broadcasts.mark_run(
             self._run.broadcast_id,
             self._run.run_id,
             active_seconds=now - self._run.started_at - self._idle_seconds,
             peak=report.peak,
-            throttled=sum(answer.was_throttled for answer in report.answers),
+            throttled=throttled,
             bunched=report.bunched,
-            now=self._clock.now(),
+            now=self.clock.now(),
         )
 
 
@@ -318,17 +323,26 @@ def trade_together(
     """
     lead = LEAD_SECONDS + commit_seconds
     outcomes: list[Callable[[], Granted] | Exception] = []
+    paces, clock = Paces(state), trades[0][0].clock
+    keys = {key for exchange, _ in trades for key in exchange.keys}
     try:
-        outlooks = [exchange.look(report, lead) for exchange, report in trades]
+        known = paces.find(keys, clock)
+        outlooks = [exchange.look(known, report, lead) for exchange, report in trades]
         with state.transaction():
+            known, booked = paces.find(keys, clock), dict[str, SendingPace]()
             for (exchange, report), outlook in zip(trades, outlooks, strict=True):
                 try:
                     with state.part_of_transaction():
-                        outcomes.append(exchange.trade(report, outlook))
+                        own, granted = exchange.trade(known, report, outlook)
                 except Exception as error:
                     if not state.in_transaction:
                         raise
                     outcomes.append(error)
+                else:
+                    outcomes.append(granted)
+                    known |= own
+                    booked |= own
+            paces.save(booked, clock)
     except Exception as error:
         return [error for _ in trades]
     return [_granted(outcome) for outcome in outcomes]

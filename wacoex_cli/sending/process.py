@@ -27,7 +27,7 @@ from wacoex_cli.ledger.model import (
     lock_purpose,
 )
 from wacoex_cli.ledger.projection import bring_up_to_date, follow_category
-from wacoex_cli.ledger.rows import Rows
+from wacoex_cli.ledger.rows import Rows, new_optouts
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sending import takeover
 from wacoex_cli.sending.engine import Engine, Hooks
@@ -165,7 +165,7 @@ class _Group:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(warm, _WARM_UP_SECONDS)
             # Who said stop while a person read the question is not claimed first.
-            await _catch_up(self._state, self._clock)
+            await asyncio.to_thread(_catch_up, self._state, self._clock)
             rows = [each.locked.rows for each in deliveries]
             async with meanwhile(_learn(self._state, self._clock, rows), self._fail):
                 ended = await asyncio.gather(
@@ -360,24 +360,27 @@ class _LockedRun:
 
 async def _learn(state: State, clock: Clock, rows: Sequence[Rows]) -> None:
     """Project what a listener stores: opt-outs, statuses, and what must pause us."""
-    skipped: list[frozenset[str]] = [frozenset() for _ in rows]
+    known = frozenset[str]()
 
-    def skip_new_optouts() -> None:
-        since = clock.now() - _LONGEST_COMMIT
-        for place, of_broadcast in enumerate(rows):
-            skipped[place] = of_broadcast.skip_new_optouts(since, skipped[place])
+    def learn() -> None:
+        nonlocal known
+        _catch_up(state, clock)
+        with contextlib.suppress(WacoexError):
+            listed = new_optouts(state, clock.now() - _LONGEST_COMMIT)
+            if listed - known:
+                for of_broadcast in rows:
+                    of_broadcast.skip_people(listed - known)
+            known = listed
 
     while True:
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
-        await _catch_up(state, clock)
-        with contextlib.suppress(WacoexError):
-            await asyncio.to_thread(skip_new_optouts)
+        await asyncio.to_thread(learn)
 
 
-async def _catch_up(state: State, clock: Clock) -> None:
+def _catch_up(state: State, clock: Clock) -> None:
     # A state file that cannot be used stops the engine, which reports it.
     with contextlib.suppress(WacoexError):
-        await asyncio.to_thread(bring_up_to_date, state, clock)
+        bring_up_to_date(state, clock)
 
 
 def _interruptible(

@@ -27,13 +27,15 @@ class LedgerWriter:
     """Commits what all broadcasts of this process report and claim, in a thread of its own.
 
     A slow disk delays no request that way. What is asked for within two milliseconds goes into
-    one transaction: broadcasts that wait for `seconds_to_tick` ask at the same moment.
+    one transaction: broadcasts that wait for `seconds_to_tick` ask at the same moment. When all
+    that send here have asked, nobody is waited for.
     """
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._waiting: list[tuple[Exchange, Report, asyncio.Future[Granted]]] = []
+        self._sending: set[Exchange] = set()
         self._committing: asyncio.Task[None] | None = None
         self._commit_seconds = 0.0
 
@@ -45,6 +47,7 @@ class LedgerWriter:
         """
         granted: asyncio.Future[Granted] = asyncio.get_running_loop().create_future()
         self._waiting.append((exchange, report, granted))
+        (self._sending.discard if report.is_last else self._sending.add)(exchange)
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit())
         return await granted
@@ -56,7 +59,8 @@ class LedgerWriter:
     async def _commit(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            await asyncio.sleep(_GATHERED_SECONDS)
+            if self._sending - {exchange for exchange, _, _ in self._waiting}:
+                await asyncio.sleep(_GATHERED_SECONDS)
             waiting, self._waiting = self._waiting, []
             trades = [(exchange, report) for exchange, report, _ in waiting]
             began = loop.time()

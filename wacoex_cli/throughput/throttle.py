@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,8 +93,7 @@ _GUARD_RISE = 0.5
 _GUARD_FALL = 0.002
 
 
-@dataclass(frozen=True)
-class SendingPace:
+class SendingPace(NamedTuple):
     """How fast a number (or one broadcast) may go now.
 
     Attributes:
@@ -256,7 +255,7 @@ def fresh(messages_per_second: float, now: float) -> SendingPace:
 def after_boot(pace: SendingPace, now: float) -> SendingPace:
     """The pace carried into another boot: its times are worthless, what it learned is not."""
     begins = now + ANOTHER_BOOT_SECONDS
-    fresh_times = replace(pace, next_slot=begins, changed_at=now, hold_until=now, quiet_answers=0)
+    fresh_times = pace._replace(next_slot=begins, changed_at=now, hold_until=now, quiet_answers=0)
     return _counted_anew(fresh_times, begins)
 
 
@@ -270,18 +269,23 @@ def book(
     `next_slot` moved on, and the moments of the slots.
     """
     slots: list[float] = []
-    paces = tuple(others)
+    next_slot, free_others = number.next_slot, [pace.next_slot for pace in others]
+    held = max(now, number.hold_until)
+    all_held = max((pace.hold_until for pace in others), default=held)
     while len(slots) < most:
-        free = max(now, number.next_slot, number.hold_until)
-        slot = max(free, *(max(pace.next_slot, pace.hold_until) for pace in paces))
+        free = max(held, next_slot)
+        slot = max(free, all_held, *free_others)
         # A slow broadcast that books far ahead would take what a fast one beside it could use.
         leaves_gap = slot > free + number.interval
         if slot > (min(horizon, now + _NEAR_SECONDS) if leaves_gap else horizon):
             break
         slots.append(slot)
-        number = replace(number, next_slot=slot + number.interval)
-        paces = tuple(replace(pace, next_slot=slot + pace.interval) for pace in paces)
-    return number, paces, tuple(slots)
+        next_slot = slot + number.interval
+        free_others = [slot + pace.interval for pace in others]
+    booked = (
+        pace._replace(next_slot=free_at) for pace, free_at in zip(others, free_others, strict=True)
+    )
+    return number._replace(next_slot=next_slot), tuple(booked), tuple(slots)
 
 
 def is_late(slot: float, now: float, guard: float = GUARD) -> bool:
@@ -299,7 +303,7 @@ def learn(
     becomes what was taken of late, and the number cools down for a second.
     """
     share = pace.refused_share + _MEMORY * (answer.was_throttled - pace.refused_share)
-    pace, gap = _count(replace(pace, refused_share=share), answer)
+    pace, gap = _count(pace._replace(refused_share=share), answer)
     if answer.left_at < pace.changed_at:
         return pace
     pace = _learn_strays(pace, answer)
@@ -334,7 +338,7 @@ def with_spread(
     narrowest = slot_interval(messages_per_second, guard)
     was_narrowest = pace.interval <= slot_interval(messages_per_second, pace.guard) * 1.000001
     interval = narrowest if was_narrowest else max(narrowest, pace.interval)
-    return replace(pace, guard=guard, interval=interval, anchor=max(narrowest, pace.anchor))
+    return pace._replace(guard=guard, interval=interval, anchor=max(narrowest, pace.anchor))
 
 
 def with_limit(pace: SendingPace, messages_per_second: float, now: float) -> SendingPace:
@@ -345,15 +349,15 @@ def with_limit(pace: SendingPace, messages_per_second: float, now: float) -> Sen
     if messages_per_second == pace.told_limit:
         return pace
     interval = slot_interval(messages_per_second)
-    return replace(
-        pace, interval=interval, anchor=interval, told_limit=messages_per_second, changed_at=now
+    return pace._replace(
+        interval=interval, anchor=interval, told_limit=messages_per_second, changed_at=now
     )
 
 
 def hold(pace: SendingPace, until: float) -> SendingPace:
     """Let nothing leave before `until` (`Retry-After`, `estimated_time_to_regain_access`)."""
-    return replace(
-        pace, hold_until=max(pace.hold_until, until), changed_at=max(pace.changed_at, until)
+    return pace._replace(
+        hold_until=max(pace.hold_until, until), changed_at=max(pace.changed_at, until)
     )
 
 
@@ -366,8 +370,7 @@ def _count(pace: SendingPace, answer: Answered) -> tuple[SendingPace, float]:
         return _counted_anew(pace, answer.left_at), 0.0
     gap = min(max(0.0, answer.left_at - pace.last_left_at), _LONGEST_GAP_SECONDS)
     kept = math.exp(-gap / _COUNTED_SECONDS)
-    counted = replace(
-        pace,
+    counted = pace._replace(
         taken=pace.taken * kept + (not answer.was_throttled),
         counted_seconds=pace.counted_seconds * kept + _COUNTED_SECONDS * (1.0 - kept),
         last_left_at=max(pace.last_left_at, answer.left_at),
@@ -376,8 +379,7 @@ def _count(pace: SendingPace, answer: Answered) -> tuple[SendingPace, float]:
 
 
 def _counted_anew(pace: SendingPace, since: float) -> SendingPace:
-    return replace(
-        pace,
+    return pace._replace(
         quiet_seconds=0.0,
         counted_from=since,
         last_left_at=since,
@@ -390,7 +392,7 @@ def _learn_strays(pace: SendingPace, answer: Answered) -> SendingPace:
     if pace.refused_share >= _STRAY_SHARE or pace.quiet_answers >= _STRAY_WITHIN_ANSWERS:
         return pace
     share = pace.stray_share + _STRAY_MEMORY * (answer.was_throttled - pace.stray_share)
-    return replace(pace, stray_share=min(share, _MOST_STRAYS))
+    return pace._replace(stray_share=min(share, _MOST_STRAYS))
 
 
 def _recover(pace: SendingPace, narrowest: float, gap: float) -> SendingPace:
@@ -407,8 +409,8 @@ def _recover(pace: SendingPace, narrowest: float, gap: float) -> SendingPace:
         (seconds**3 - pace.quiet_seconds**3) / _RECOVERY_SECONDS**3,
     )
     interval = max(narrowest, interval * (1.0 - min(gain, 0.5)))
-    return replace(
-        pace, interval=interval, anchor=anchor, quiet_answers=answers, quiet_seconds=seconds
+    return pace._replace(
+        interval=interval, anchor=anchor, quiet_answers=answers, quiet_seconds=seconds
     )
 
 
@@ -418,8 +420,7 @@ def _step_back(pace: SendingPace, now: float) -> SendingPace:
         step = max(_SMALLEST_STEP, _STEP * (1.0 - pace.stray_share / _STRAYS_WITHOUT_STEP))
     interval = min(_SLOWEST_INTERVAL, pace.interval * (1.0 + step))
     is_at_anchor = pace.interval <= pace.anchor * _AT_ANCHOR
-    return replace(
-        pace,
+    return pace._replace(
         interval=max(pace.interval, interval),
         anchor=interval if is_at_anchor else pace.anchor,
         quiet_answers=0,
@@ -436,8 +437,7 @@ def _cut(pace: SendingPace, taken_rate: float, now: float) -> SendingPace:
         # Nothing gets through: that says nothing about a limit, so where it was is kept.
         interval, anchor = min(2.0 * pace.interval, _PROBING_INTERVAL), pace.anchor
     until = now + _COOL_DOWN_SECONDS
-    cut = replace(
-        pace,
+    cut = pace._replace(
         interval=max(pace.interval, interval),
         anchor=anchor,
         refused_share=0.0,
