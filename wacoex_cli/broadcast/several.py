@@ -400,11 +400,15 @@ def _total_sentence(totals: dict[str, Any]) -> str:
     )
 
 
+def _failed(data: Mapping[str, Any]) -> int:
+    return int(data["counts"][RowState.FAILED] + data["counts"][RowState.REJECTED])
+
+
 def _table(summaries: Sequence[dict[str, Any]]) -> Table:
     """A row for each broadcast, the worst first."""
     worst_first = sorted(
         summaries,
-        key=lambda data: (_ORDER.index(Status(data["status"])), -data["counts"][RowState.FAILED]),
+        key=lambda data: (_ORDER.index(Status(data["status"])), -_failed(data)),
     )
     rows = [
         (
@@ -413,7 +417,7 @@ def _table(summaries: Sequence[dict[str, Any]]) -> Table:
             data["status"],
             data["taken"],
             data["recipients"],
-            data["counts"][RowState.FAILED] + data["counts"][RowState.REJECTED],
+            _failed(data),
             data["counts"][RowState.AMBIGUOUS],
             data["rate"]["achieved"],
             data["reason"],
