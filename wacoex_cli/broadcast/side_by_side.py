@@ -195,7 +195,7 @@ def _bury(workspace: Workspace, task: SendTask, status: int) -> WacoexError:
         settle_dead(workspace.state, number, workspace.clock, why)
     return WacoexError(
         why,
-        hint="`wacoex broadcast list` shows how each stands; `resume` sends to nobody twice",
+        hint="`wacoex broadcast list` shows each of them; `resume` sends to nobody twice",
         code="sender_died",
     )
 
