@@ -62,6 +62,12 @@ class TemporaryError(WacoexError):
     default_code = "temporary"
 
 
+class HeldElsewhereError(TemporaryError):
+    """Another process does this just now: it holds the lock."""
+
+    default_code = "locked"
+
+
 class StateError(WacoexError):
     """The state file is damaged, read-only, on a full disk, or newer than this program."""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import signal
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from tests.bench.figures import most_in_a_second
@@ -21,6 +24,7 @@ from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
     from tests.broadcast.conftest import Shop
@@ -142,11 +146,12 @@ def test_expect_counts_the_people_of_all(agency: Agency, cli: Callable[..., Any]
     assert not agency.shop.world.log.accepted()
 
 
-def test_a_broadcast_that_is_stopped_leaves_the_others_alone(
-    agency: Agency, cli: Callable[..., Any]
+@pytest.mark.parametrize("code", [131042, 131031, 368], ids=["payment", "locked", "policy"])
+def test_a_broadcast_that_meta_stops_leaves_the_others_alone(
+    agency: Agency, cli: Callable[..., Any], code: int
 ) -> None:
     bad, good, other = (agency.planned(number, 20) for number in (1, 2, 3))
-    agency.shop.faults(Fault("refuse", code=131042, phone_number_id=agency.number_id(1)))
+    agency.shop.faults(Fault("refuse", code=code, phone_number_id=agency.number_id(1)))
 
     ids = [each.broadcast_id for each in (bad, good, other)]
     ended = cli("broadcast", "send", *ids, "--yes", "--json")
@@ -157,8 +162,121 @@ def test_a_broadcast_that_is_stopped_leaves_the_others_alone(
         Status.COMPLETED,
         Status.COMPLETED,
     ]
-    assert [error["code"] for error in ended.envelope["errors"]] == ["meta_131042"]
+    assert [error["code"] for error in ended.envelope["errors"]] == [f"meta_{code}"]
     assert agency.taken() == {agency.number_id(2): 20, agency.number_id(3): 20}
+
+
+def test_a_broadcast_whose_rows_cannot_be_written_leaves_the_others_alone(
+    agency: Agency, cli: Callable[..., Any]
+) -> None:
+    good, bad, other = (agency.planned(number, 20) for number in (1, 2, 3))
+    with agency.shop.state.transaction():
+        agency.shop.state.execute(
+            "CREATE TRIGGER refuse BEFORE UPDATE OF state ON recipients"
+            f" WHEN NEW.broadcast_id = {bad.broadcast_id} AND NEW.state = 'accepted'"
+            " BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+
+    ids = [each.broadcast_id for each in (good, bad, other)]
+    ended = cli("broadcast", "send", *ids, "--yes", "--json")
+
+    assert ended.code == 7
+    [error] = ended.envelope["errors"]
+    assert (error["code"], error["details"]["broadcast_ids"]) == (
+        "state_refused",
+        [bad.broadcast_id],
+    )
+    assert [each["status"] for each in ended.data["broadcasts"]] == [
+        "completed",
+        "paused",
+        "completed",
+    ]
+    assert agency.status(bad) is Status.PAUSED
+    # Whoever continues it learns from the notes what had left.
+    with agency.shop.state.transaction():
+        agency.shop.state.execute("DROP TRIGGER refuse")
+    cli("broadcast", "resume", bad.broadcast_id, "--yes")
+    assert agency.status(bad) is Status.COMPLETED
+    assert agency.shop.taken_twice() == []
+    assert not agency.shop.counts(bad).keys() & {"pending", "sending"}
+
+
+def test_what_stops_one_is_said_while_the_others_go_on(
+    agency: Agency, cli: Callable[..., Any]
+) -> None:
+    fine, bad = (agency.planned(number, 40) for number in (1, 2))
+    agency.shop.faults(Fault("refuse", code=131042, phone_number_id=agency.number_id(2)))
+
+    ended = cli("broadcast", "send", fine.broadcast_id, bad.broadcast_id, "--yes")
+
+    warned = ended.err.index(f"warning: broadcast {bad.broadcast_id} (n2): 0 of 40, paused: Meta")
+    assert warned < ended.err.index(f"info: broadcast {fine.broadcast_id} (n1): 40 of 40")
+    rows = [line.split("\t")[:4] for line in ended.out.splitlines()[:2]]
+    assert rows == [
+        [str(bad.broadcast_id), "n2", "paused", "0"],
+        [str(fine.broadcast_id), "n1", "completed", "40"],
+    ]
+
+
+def test_a_screen_shows_a_line_for_each_the_worst_first(
+    agency: Agency, cli: Callable[..., Any]
+) -> None:
+    fine, bad = (agency.planned(number, 40) for number in (1, 2))
+    agency.shop.faults(Fault("refuse", code=131042, phone_number_id=agency.number_id(2)))
+
+    ended = cli("broadcast", "send", fine.broadcast_id, bad.broadcast_id, "--yes", tty=True)
+
+    screen = ended.err[ended.err.rindex(f"broadcast {bad.broadcast_id} (n2): 0 of 40, paused") :]
+    assert screen.index("n1): 40 of 40") < screen.index("2 broadcasts")
+
+
+def test_broadcasts_that_ended_alike_are_one_error(agency: Agency, cli: Callable[..., Any]) -> None:
+    ids = [agency.planned(number, 10).broadcast_id for number in (1, 2)]
+    agency.shop.faults(Fault("expired_token"))
+
+    ended = cli("broadcast", "send", *ids, "--yes", "--json")
+
+    assert ended.code == 4
+    [error] = ended.envelope["errors"]
+    assert error["details"]["broadcast_ids"] == ids
+    assert f"wacoex broadcast resume {ids[0]} {ids[1]}" in error["hint"]
+
+
+def test_whoever_resumes_all_again_is_not_held_up_by_those_that_have_ended(
+    agency: Agency, cli: Callable[..., Any]
+) -> None:
+    done, paused = agency.planned(1, 5), agency.planned(2, 5)
+    cli("broadcast", "send", done.broadcast_id, "--yes")
+    with agency.shop.state.transaction():
+        Broadcasts(agency.shop.state).set_status(paused.broadcast_id, Status.PAUSED)
+
+    ended = cli("broadcast", "resume", done.broadcast_id, paused.broadcast_id, "--yes", "--json")
+
+    assert ended.code == 0, ended.err
+    assert [each["broadcast_id"] for each in ended.data["left_out"]] == [done.broadcast_id]
+    assert agency.status(paused) is Status.COMPLETED
+
+
+def test_an_id_that_is_given_twice_counts_once(agency: Agency, cli: Callable[..., Any]) -> None:
+    one = agency.planned(1, 5).broadcast_id
+
+    ended = cli("broadcast", "send", one, one, "--yes", "--expect", "5", "--json")
+
+    assert ended.code == 0, ended.err
+    assert ended.data["totals"]["taken"] == 5
+
+
+def test_when_none_can_be_sent_all_are_named(agency: Agency, cli: Callable[..., Any]) -> None:
+    done, paused = agency.planned(1, 5), agency.planned(2, 5)
+    cli("broadcast", "send", done.broadcast_id, "--yes")
+    with agency.shop.state.transaction():
+        Broadcasts(agency.shop.state).set_status(paused.broadcast_id, Status.PAUSED)
+
+    ended = cli("broadcast", "send", done.broadcast_id, paused.broadcast_id, "--yes", "--json")
+
+    assert (ended.code, ended.envelope["status"]) == (2, "error")
+    assert [error["code"] for error in ended.envelope["errors"]] == ["wrong_status"] * 2
+    assert f"broadcast {paused.broadcast_id} (n2)" in ended.envelope["errors"][1]["message"]
 
 
 def test_one_that_must_not_be_sent_is_left_out_and_named(
@@ -185,9 +303,10 @@ def test_one_that_another_process_sends_is_left_out_and_named(
     try:
         while not agency.shop.world.log.accepted():
             assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
         ended = cli("broadcast", "send", running.broadcast_id, other.broadcast_id, "--yes")
         assert ended.code == 0, ended.err
-        assert f"left out: broadcast {running.broadcast_id} (n1)" in ended.err
+        assert f"broadcast {running.broadcast_id} (n1) is left out" in ended.err
         assert f"is being sent by process {process.pid}" in ended.err
         assert agency.status(other) is Status.COMPLETED
     finally:
@@ -201,6 +320,7 @@ def test_a_signal_lets_all_of_them_drain(agency: Agency) -> None:
     process = agency.shop.start("-m", "wacoex_cli", "broadcast", "send", *ids, "--yes", "--json")
     while len(agency.taken()) < 3:
         assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
 
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
@@ -271,7 +391,7 @@ def test_two_processes_send_what_one_would(
     agency: Agency, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(side_by_side, "MOST_NUMBERS_IN_A_PROCESS", 1)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     planned = [agency.planned(number, 10) for number in (1, 2, 3)]
 
     ended = cli("broadcast", "send", *(each.broadcast_id for each in planned), "--yes", "--json")
@@ -280,3 +400,84 @@ def test_two_processes_send_what_one_would(
     assert {agency.status(each) for each in planned} == {Status.COMPLETED}
     assert ended.data["totals"]["taken"] == 30
     assert agency.shop.taken_twice() == []
+
+
+# Two processes already for two numbers, as on a machine with two cores.
+_DIVIDED = """
+import os
+from wacoex_cli.broadcast import side_by_side
+side_by_side.MOST_NUMBERS_IN_A_PROCESS = 1
+os.sched_getaffinity = lambda process: {0, 1}
+import sys
+from wacoex_cli.__main__ import main
+sys.exit(main())
+"""
+
+
+def start_divided(agency: Agency, *arguments: object) -> subprocess.Popen[str]:
+    """Start the command so that it sends in two processes, and wait for these."""
+    command = agency.shop.start("-c", _DIVIDED, *arguments)
+    while len(psutil.Process(command.pid).children()) < 2:
+        assert command.poll() is None, command.communicate()
+        time.sleep(0.02)
+    return command
+
+
+def test_processes_end_when_the_command_that_started_them_is_killed(agency: Agency) -> None:
+    planned = [agency.planned(number, 400) for number in (1, 2, 3)]
+    ids = [each.broadcast_id for each in planned]
+    command = start_divided(agency, "broadcast", "send", *ids, "--yes")
+    children = psutil.Process(command.pid).children()
+    while len(agency.taken()) < 3:
+        assert command.poll() is None, command.communicate()
+        time.sleep(0.02)
+
+    command.kill()
+    _, err = command.communicate()
+
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
+    assert "Traceback" not in err
+    assert {agency.status(each) for each in planned} == {Status.PAUSED}
+    for each in planned:
+        counts = agency.shop.counts(each)
+        assert counts.keys() <= {"accepted", "pending"}
+        assert counts["accepted"] + counts["pending"] == 400
+    assert agency.shop.taken_twice() == []
+
+
+def test_the_others_go_on_when_a_process_dies(agency: Agency) -> None:
+    planned = [agency.planned(number, 60) for number in (1, 2, 3)]
+    ids = [each.broadcast_id for each in planned]
+    command = start_divided(agency, "broadcast", "send", *ids, "--yes", "--json")
+    while len(agency.taken()) < 3:
+        assert command.poll() is None, command.communicate()
+        time.sleep(0.02)
+
+    psutil.Process(command.pid).children()[0].kill()
+    out, err = command.communicate()
+
+    assert command.returncode == 7, err
+    envelope = json.loads(out)
+    statuses = [each["status"] for each in envelope["data"]["broadcasts"]]
+    assert statuses in (["paused", "completed", "paused"], ["completed", "paused", "completed"])
+    [error] = envelope["errors"]
+    assert (error["code"], "signal 9" in error["message"]) == ("sender_died", True)
+    for each in planned:
+        counts = agency.shop.counts(each)
+        assert not counts.keys() & {"sending"}
+        assert sum(counts.values()) == 60
+    assert agency.shop.taken_twice() == []
+
+
+def test_a_signal_that_comes_while_processes_start_pauses_all(agency: Agency) -> None:
+    planned = [agency.planned(number, 50) for number in (1, 2)]
+    ids = [each.broadcast_id for each in planned]
+    command = start_divided(agency, "broadcast", "send", *ids, "--yes", "--json")
+
+    command.send_signal(signal.SIGTERM)
+    out, err = command.communicate()
+
+    assert command.returncode == 143, err
+    assert {each["status"] for each in json.loads(out)["data"]["broadcasts"]} == {"paused"}
+    assert [error["code"] for error in json.loads(out)["errors"]] == ["terminated"]

@@ -8,13 +8,14 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.support.state_files import make_newer
-from wacoex_cli.errors import StateError
+from wacoex_cli.errors import StateError, TemporaryError
 from wacoex_cli.foundation.state import glimpse, look_at_file, open_state, write_queue
 from wacoex_cli.schema import migrations
 
@@ -104,6 +105,58 @@ def test_a_new_file_that_another_program_is_setting_up_is_waited_for(tmp_path):
         with closing(open_state(path)) as state:
             assert state.value("PRAGMA journal_mode") == "wal"
         done.join()
+
+
+def await_waiting(path, number):
+    """Wait until as many wait for the write lock of a file, or for their turn, in the kernel."""
+    files = [Path(f"{path}{ending}") for ending in (".lock", ".turn")]
+
+    def waiting():
+        names = {f":{file.stat().st_ino} " for file in files if file.exists()}
+        lines = Path("/proc/locks").read_text().splitlines()
+        return sum(" -> " in line and any(name in line for name in names) for line in lines)
+
+    while waiting() < number:
+        time.sleep(0.005)
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system lists no locks")
+def test_no_writer_is_passed_again_and_again(tmp_path):
+    path, order = tmp_path / "wacoex.db", []
+
+    def write(name):
+        with write_queue(path):
+            order.append(name)
+            time.sleep(0.02)  # about a commit
+
+    waiting = [threading.Thread(target=write, args=(name,)) for name in ("first", "second")]
+    with write_queue(path):
+        for number, thread in enumerate(waiting, start=1):
+            thread.start()
+            await_waiting(path, number)
+    for _ in range(5):
+        write("again and again")
+    for thread in waiting:
+        thread.join()
+
+    # The kernel wakes who waits; a writer that comes in that instant may be quicker, once.
+    assert order[0] == "first"
+    assert order.index("second") <= 2
+
+
+def test_a_lock_that_comes_too_late_is_given_back(tmp_path, monkeypatch):
+    path = tmp_path / "wacoex.db"
+    monkeypatch.setattr("wacoex_cli.foundation.state._PATIENCE_SECONDS", 0.05)
+    with (
+        write_queue(path),
+        pytest.raises(TemporaryError, match="locked by another"),
+        write_queue(path),
+    ):
+        pass
+
+    monkeypatch.undo()
+    with write_queue(path):
+        pass
 
 
 @pytest.mark.parametrize("known", range(1, len(migrations.STEPS)))

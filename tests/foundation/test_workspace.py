@@ -50,6 +50,17 @@ def test_operations_share_one_event_loop(warned: list[str]) -> None:
         assert workspace.run(loop()) is workspace.run(loop())
 
 
+def test_uvloop_runs_what_runs_where_it_is_installed(warned: list[str]) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    import asyncio
+
+    async def loop() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    with opened(warned) as workspace:
+        assert isinstance(workspace.run(loop()), uvloop.Loop)
+
+
 def test_closing_twice_is_harmless(warned: list[str]) -> None:
     workspace = opened(warned)
     assert workspace.state.rows("SELECT * FROM channels") == []

@@ -409,9 +409,8 @@ def send(
 
     Without an id, wacoex sends the one planned broadcast of the channel. With several ids it sends
     them side by side, each number at its own pace; one that another process sends is left out.
-    Ctrl-C once lets running
-    requests finish and prints how to continue; twice stops at once. A canary and quiet hours stay
-    with the broadcast: `resume` keeps to them too.
+    Ctrl-C once lets running requests finish and prints how to continue; twice stops at once. A
+    canary and quiet hours stay with the broadcast: `resume` keeps to them too.
     """
     _check(invocation, options.rate, progress)
     from wacoex_cli.broadcast.plan import PlanOrder
@@ -474,6 +473,7 @@ def retry(
     "resume",
     "wacoex broadcast resume",
     "wacoex broadcast resume 7 --rate 5 --yes",
+    "wacoex broadcast resume 7 8 9",
     'wacoex broadcast resume 7 --not-before "2026-12-01 09:00" --until "2026-12-01 20:00"',
 )
 def resume(
@@ -486,7 +486,8 @@ def resume(
 ) -> Result:
     """Continue a broadcast that was paused, interrupted or killed. Nobody gets it twice.
 
-    Without an id the one paused broadcast of the channel goes on. Several ids go on side by side.
+    Without an id the one paused broadcast of the channel goes on. Several ids go on side by side;
+    those that are completed are passed over.
     """
     _check(invocation, options.rate, progress)
     from wacoex_cli.broadcast.send import plan_and_send

@@ -242,7 +242,7 @@ def send_broadcast(
 
         sent = workspace.run(send_and_look())
     data = task.summary(sent, checked)
-    return Result(data, tuple(report.sentences(data)), sent.exit_status, failures(sent))
+    return Result(data, tuple(report.sentences(data)), sent.exit_status, failures([sent]))
 
 
 def plan_and_send(

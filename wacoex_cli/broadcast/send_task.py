@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.checks import check_audience
@@ -60,7 +60,7 @@ from wacoex_cli.sending.process import Sent
 from wacoex_cli.sending.providers import SendingProvider, provider_for
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
@@ -290,27 +290,59 @@ def _check_can_start(broadcast: Broadcast, *, resume: bool) -> None:
     )
 
 
-def failures(sent: Sent) -> tuple[WacoexError, ...]:
-    """Why rows are left to be sent, or why nobody got it."""
-    if not (sent.counts.open or sent.exit_status in _KINDS):
-        return ()
+class _Cause(NamedTuple):
+    """Why a broadcast ended with rows left to be sent, or why nobody got it."""
+
+    kind: type[WacoexError]
+    code: str | None
+    is_resumed: bool
+    status: str
+    reason: str
+    meaning: str
+
+    def error(self, numbers: Sequence[int]) -> WacoexError:
+        """What is said of the broadcasts with these numbers."""
+        ids = " ".join(map(str, numbers))
+        is_one = len(numbers) == 1
+        if self.is_resumed:
+            hint = f"to continue: wacoex broadcast resume {ids}"
+        else:
+            hint = f"look at it: wacoex broadcast show {numbers[0]}"
+            hint = hint if is_one else "look at them: wacoex broadcast list"
+        if self.meaning:
+            hint = f"{self.meaning}; {hint}"
+        if self.code == ALREADY_SENT:
+            hint = f"{hint} with `--skip-sent` or `--again`"
+        are = f"broadcast {ids} is" if is_one else f"broadcasts {', '.join(map(str, numbers))} are"
+        details = None if is_one else {"broadcast_ids": list(numbers)}
+        message = f"{are} {self.status}: {self.reason}"
+        return self.kind(message, hint=hint, code=self.code, details=details)
+
+
+def failures(ended: Iterable[Sent]) -> tuple[WacoexError, ...]:
+    """Why rows are left to be sent, or why nobody got it: one error for all that ended alike."""
+    numbers: dict[_Cause, list[int]] = {}
+    for sent in ended:
+        if sent.counts.open or sent.exit_status in _KINDS:
+            numbers.setdefault(_cause(sent), []).append(sent.broadcast.broadcast_id)
+    return tuple(cause.error(alike) for cause, alike in numbers.items())
+
+
+def _cause(sent: Sent) -> _Cause:
     broadcast, stop = sent.broadcast, sent.stop
     exit_status = stop.exit_status if stop else sent.exit_status
     code, meta_code = _SIGNALS.get(exit_status), stop.code if stop else None
-    is_paused, number = broadcast.status is Status.PAUSED, broadcast.broadcast_id
-    verb = (
-        "to continue: wacoex broadcast resume" if is_paused else "look at it: wacoex broadcast show"
-    )
-    hint = f"{verb} {number}"
+    meaning = ""
     if meta_code is not None:
-        meant = (stop.hint if stop else "") or classify(meta_code).hint
-        code, hint = f"meta_{meta_code}", f"{meant}; {hint}"
+        meaning = (stop.hint if stop else "") or classify(meta_code).hint
+        code = f"meta_{meta_code}"
     if stop and stop.reason.startswith(ALREADY_SENT):
-        code, hint = ALREADY_SENT, f"{hint} with `--skip-sent` or `--again`"
-    error = _KINDS.get(exit_status, WacoexError)(
-        f"broadcast {broadcast.broadcast_id} is {broadcast.status.value}:"
-        f" {stop.reason if stop else 'nobody got it'}",
-        hint=hint,
-        code=code,
+        code = ALREADY_SENT
+    return _Cause(
+        _KINDS.get(exit_status, WacoexError),
+        code,
+        broadcast.status is Status.PAUSED,
+        broadcast.status.value,
+        stop.reason if stop else "nobody got it",
+        meaning,
     )
-    return (error,)

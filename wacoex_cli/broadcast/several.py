@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,30 +13,49 @@ from wacoex_cli.broadcast.send import chosen
 from wacoex_cli.broadcast.send_task import SendCheck, SendTask, failures, prepare
 from wacoex_cli.broadcast.side_by_side import run_side_by_side
 from wacoex_cli.contacts.stops import follow
-from wacoex_cli.errors import DeclinedError, RefusedError, UsageError, WacoexError, counted
+from wacoex_cli.errors import (
+    DeclinedError,
+    HeldElsewhereError,
+    RefusedError,
+    UsageError,
+    WacoexError,
+    counted,
+)
 from wacoex_cli.foundation.clock import local_text
-from wacoex_cli.ledger.model import Status
+from wacoex_cli.ledger.model import RowState, RunProgress, Status
+from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sending.guards import wait_until
-from wacoex_cli.sending.process import Sent
+from wacoex_cli.sending.process import NotBegun, Sent
 from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.progress import RunPart, open_progress
-from wacoex_cli.terminal.render import Result
+from wacoex_cli.terminal.render import Result, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.model import Channel
+    from wacoex_cli.broadcast.side_by_side import News, Outcome
     from wacoex_cli.foundation.workspace import Workspace
-    from wacoex_cli.ledger.model import Broadcast, RunProgress
+    from wacoex_cli.ledger.model import Broadcast
     from wacoex_cli.sending.guards import SendOrder
     from wacoex_cli.terminal.options import Invocation
     from wacoex_cli.terminal.progress import Progress
 
-_LOCKED = "locked"
 _PARTIAL = 7
 _ENDED_BY_SIGNAL = 128
+# Where nobody got anything, the first of these says why.
+_CAUSES = (8, 4, 5, 6, 2)
+_COLUMNS = (
+    Column("id", 9, fit="keep"), Column("channel", 6, least=10), Column("status", 8, fit="keep"),
+    Column("taken", 7, fit="keep"), Column("recipients", 7, fit="keep"),
+    Column("failed", 5, fit="keep", may_drop=True),
+    Column("ambiguous", 5, fit="keep", may_drop=True),
+    Column("per second", 3, fit="keep", may_drop=True), Column("reason", 4, least=16, fit="wrap"),
+)  # fmt: skip
+# The worst first.
+_ORDER = (Status.PAUSED, Status.SENDING, Status.CANCELLED, Status.PLANNED, Status.COMPLETED)
 
 
 def send_several(
@@ -48,12 +68,15 @@ def send_several(
 
     Raises:
         UsageError: there is no such broadcast, or none is planned.
-        WacoexError: none could be sent.
+        RefusedError: they are for another number of people than `--expect` says.
+        DeclinedError: nobody said yes.
     """
     with invocation.open_workspace() as workspace:
-        pairs = _all_planned(workspace, invocation) if all_planned else []
-        pairs = pairs or [chosen(workspace, invocation, number) for number in dict.fromkeys(ids)]
-        return _SeveralBroadcasts(workspace, invocation, order).send(pairs)
+        several = _SeveralBroadcasts(workspace, invocation, order)
+        if all_planned:
+            return several.send(_all_planned(workspace, invocation))
+        broadcasts = [Broadcasts(workspace.state).get(number) for number in dict.fromkeys(ids)]
+        return several.send(broadcasts)
 
 
 def demand_plain(
@@ -89,7 +112,7 @@ def demand_plain(
             )
 
 
-def _all_planned(workspace: Workspace, invocation: Invocation) -> list[tuple[Broadcast, Channel]]:
+def _all_planned(workspace: Workspace, invocation: Invocation) -> list[Broadcast]:
     store = Broadcasts(workspace.state)
     planned = [each for each in store.of_channel(None, Status.PLANNED) if each.test_of is None]
     if invocation.channel is not None:
@@ -101,8 +124,7 @@ def _all_planned(workspace: Workspace, invocation: Invocation) -> list[tuple[Bro
             hint="plan one: wacoex broadcast plan RECIPIENTS --template NAME --lang CODE",
             code="nothing_planned",
         )
-    anywhere = replace(invocation, channel=None)
-    return [chosen(workspace, anywhere, each.broadcast_id) for each in reversed(planned)]
+    return planned[::-1]
 
 
 class _OfBroadcast(TerminalDialogue):
@@ -129,10 +151,16 @@ class _LeftOut:
 
     broadcast: Broadcast
     error: WacoexError
+    is_completed: bool
 
     @property
     def is_sent_elsewhere(self) -> bool:
-        return self.error.code == _LOCKED
+        return isinstance(self.error, HeldElsewhereError)
+
+    @property
+    def named_error(self) -> WacoexError:
+        details = {**self.error.details, "broadcast_ids": [self.broadcast.broadcast_id]}
+        return _like(self.error, self.sentence(), details)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -144,7 +172,25 @@ class _LeftOut:
         }
 
     def sentence(self) -> str:
-        return f"left out: {_label(self.broadcast)}: {self.error.message}"
+        return f"{_label(self.broadcast)} is left out: {self.error.message}"
+
+
+def _like(error: WacoexError, message: str, details: Mapping[str, object]) -> WacoexError:
+    return type(error)(message, hint=error.hint, code=error.code, details=details)
+
+
+def _named(failed: Iterable[tuple[Broadcast, WacoexError]]) -> Iterator[WacoexError]:
+    """The errors of these broadcasts, which name them: the same error once for all."""
+    alike: dict[tuple[str, str | None], list[tuple[Broadcast, WacoexError]]] = {}
+    for broadcast, error in failed:
+        alike.setdefault((error.message, error.hint), []).append((broadcast, error))
+    for entries in alike.values():
+        labels = ", ".join(_label(broadcast) for broadcast, _ in entries)
+        error = entries[0][1]
+        numbers = [broadcast.broadcast_id for broadcast, _ in entries]
+        yield _like(
+            error, f"{labels}: {error.message}", {**error.details, "broadcast_ids": numbers}
+        )
 
 
 class _SeveralBroadcasts:
@@ -157,24 +203,25 @@ class _SeveralBroadcasts:
         self._dialogue = TerminalDialogue(invocation)
         self._left_out: list[_LeftOut] = []
 
-    def send(self, pairs: Sequence[tuple[Broadcast, Channel]]) -> Result:
+    def send(self, broadcasts: Sequence[Broadcast]) -> Result:
         follow(self._workspace.state, self._workspace.settings.consent, self._workspace.clock.now())
-        checked = self._check(self._prepare(pairs))
-        self._demand_some(checked)
-        self._ask(checked)
-        if moment := self._beginning(checked):
-            checked = self._check_again(checked, moment)
-            self._demand_some(checked)
+        checked = self._check(self._prepare(broadcasts))
+        if checked:
+            self._ask(checked)
+            if moment := self._beginning(checked):
+                checked = self._check_again(checked, moment)
         for task, found in checked:
             task.follow(found)
-        return self._result(checked, self._run(checked))
+        return self._result(checked, self._run(checked) if checked else [])
 
-    def _prepare(self, pairs: Sequence[tuple[Broadcast, Channel]]) -> list[SendTask]:
+    def _prepare(self, broadcasts: Sequence[Broadcast]) -> list[SendTask]:
         # The sum of all is compared, not each of them.
         order, tasks = replace(self._order, expect=None), []
-        for broadcast, channel in pairs:
+        for broadcast in broadcasts:
             dialogue = _OfBroadcast(self._invocation, broadcast)
+            number = broadcast.broadcast_id
             try:
+                _, channel = chosen(self._workspace, self._invocation, number)
                 tasks.append(prepare(self._workspace, channel, broadcast, order, dialogue))
             except WacoexError as error:
                 self._leave_out(broadcast, error)
@@ -195,17 +242,11 @@ class _SeveralBroadcasts:
         return checked
 
     def _leave_out(self, broadcast: Broadcast, error: WacoexError) -> None:
-        self._left_out.append(_LeftOut(broadcast, error))
-        self._dialogue.warn(self._left_out[-1].sentence())
-
-    def _demand_some(self, checked: Collection[object]) -> None:
-        """Raise why nothing is sent, when none of them can be."""
-        if checked:
-            return
-        first = next((each for each in self._left_out if not each.is_sent_elsewhere), None)
-        error = (first or self._left_out[0]).error
-        error.details["left_out"] = [each.to_json() for each in self._left_out]
-        raise error
+        # Whoever resumes them again may name those that have ended meanwhile.
+        is_completed = self._order.resume and broadcast.status is Status.COMPLETED
+        left_out = _LeftOut(broadcast, error, is_completed)
+        self._left_out.append(left_out)
+        (self._dialogue.note if is_completed else self._dialogue.warn)(left_out.sentence())
 
     def _ask(self, checked: Sequence[tuple[SendTask, SendCheck]]) -> None:
         people = sum(found.people for _, found in checked)
@@ -260,59 +301,79 @@ class _SeveralBroadcasts:
                 _OfBroadcast(self._invocation, task.broadcast).note(line)
         return again
 
-    def _run(self, checked: Sequence[tuple[SendTask, SendCheck]]) -> list[Sent | BaseException]:
+    def _run(self, checked: Sequence[tuple[SendTask, SendCheck]]) -> list[Outcome]:
         workspace = self._workspace
-        standings = [_BroadcastLine(task, found) for task, found in checked]
-        people = sum(each.people for each in standings)
-        title = counted(len(standings), "broadcast")
+        lines = [_BroadcastLine(task, found) for task, found in checked]
+        people = sum(each.people for each in lines)
+        title = counted(len(lines), "broadcast")
         with open_progress(
             self._invocation,
             title,
             people,
-            done=sum(each.done for each in standings),
+            done=sum(each.done for each in lines),
             clock=workspace.clock,
         ) as progress:
-            view = _View(progress, standings)
+            view = _View(progress, lines, self._dialogue.warn)
             tasks = [task for task, _ in checked]
             return run_side_by_side(workspace, self._invocation, tasks, view.hear)
 
     def _result(
-        self, checked: Sequence[tuple[SendTask, SendCheck]], ended: Sequence[Sent | BaseException]
+        self, checked: Sequence[tuple[SendTask, SendCheck]], outcomes: Sequence[Outcome]
     ) -> Result:
         summaries: list[dict[str, Any]] = []
-        errors: list[WacoexError] = []
-        statuses: list[int] = []
-        for (task, found), outcome in zip(checked, ended, strict=True):
-            if isinstance(outcome, Sent):
+        ended: list[Sent] = []
+        failed: list[tuple[Broadcast, WacoexError]] = []
+        for (task, found), outcome in zip(checked, outcomes, strict=True):
+            if isinstance(outcome, NotBegun):
+                error = _ours(outcome.error)
+                self._left_out.append(_LeftOut(task.broadcast, error, is_completed=False))
+            elif isinstance(outcome, Sent):
+                ended.append(outcome)
                 summaries.append(task.summary(outcome, found))
-                errors += failures(outcome)
-                statuses.append(outcome.exit_status)
-            elif isinstance(outcome, WacoexError):
-                self._leave_out(task.broadcast, outcome)
             else:
-                raise outcome
-        if not summaries:
-            self._demand_some(summaries)
-        for each in self._left_out:
-            if not each.is_sent_elsewhere:
-                errors.append(each.error)
-                statuses.append(each.error.exit_status)
+                failed.append((task.broadcast, outcome))
+                with contextlib.suppress(WacoexError):
+                    summaries.append(self._summary_now(task.broadcast, outcome))
+        left_out = [each for each in self._left_out if not each.is_completed]
+        if ended or failed:
+            # That another process sends one is no failure, unless there was nothing else to do.
+            left_out = [each for each in left_out if not each.is_sent_elsewhere]
+        wrong = [*_named(failed), *(each.named_error for each in left_out)]
+        statuses = [*(sent.exit_status for sent in ended), *(each.exit_status for each in wrong)]
         totals = _totals(summaries)
         data = {
             "broadcasts": summaries,
             "left_out": [each.to_json() for each in self._left_out],
             "totals": totals,
         }
-        text = [*_sentences(summaries), *(each.sentence() for each in self._left_out)]
-        return Result(data, (*text, _total_sentence(totals)), _together(statuses), errors)
+        text: list[str | Table] = [_table(summaries)] if summaries else []
+        text += [each.sentence() for each in self._left_out]
+        text.append(_total_sentence(totals) if checked else "nothing was sent")
+        errors = (*failures(ended), *wrong)
+        return Result(data, text, _together(statuses, totals["counts"], totals["taken"]), errors)
+
+    def _summary_now(self, broadcast: Broadcast, error: WacoexError) -> dict[str, Any]:
+        """What the ledger knows of a broadcast whose sender failed."""
+        state, number = self._workspace.state, broadcast.broadcast_id
+        now = Broadcasts(state).get(number)
+        data = report.summary(state, now, Rows(state, number).counts())
+        return {**data, "stopped_by": error.message, "findings": []}
 
 
-def _together(statuses: Collection[int]) -> int:
-    """The exit status of several: that of a signal, the same of all, or `partial`."""
+def _ours(error: Exception) -> WacoexError:
+    return error if isinstance(error, WacoexError) else WacoexError(str(error))
+
+
+def _together(statuses: Collection[int], counts: Mapping[str, int], taken: int) -> int:
+    """The exit status of several: that of a signal, 0 when all is done, partial, or the cause."""
     if signals := [status for status in statuses if status > _ENDED_BY_SIGNAL]:
         return signals[0]
-    kinds = set(statuses)
-    return kinds.pop() if len(kinds) == 1 else _PARTIAL
+    wrong = [status for status in statuses if status]
+    if not wrong:
+        return 0
+    if taken or counts.get(RowState.AMBIGUOUS) or _PARTIAL in wrong:
+        return _PARTIAL
+    return next((status for status in _CAUSES if status in wrong), wrong[0])
 
 
 def _totals(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -339,21 +400,46 @@ def _total_sentence(totals: dict[str, Any]) -> str:
     )
 
 
-def _sentences(summaries: Iterable[dict[str, Any]]) -> Iterator[str]:
-    for data in summaries:
-        yield from report.sentences(data)
+def _failed(data: Mapping[str, Any]) -> int:
+    return int(data["counts"][RowState.FAILED] + data["counts"][RowState.REJECTED])
+
+
+def _table(summaries: Sequence[dict[str, Any]]) -> Table:
+    """A row for each broadcast, the worst first."""
+    worst_first = sorted(
+        summaries,
+        key=lambda data: (_ORDER.index(Status(data["status"])), -_failed(data)),
+    )
+    rows = [
+        (
+            data["broadcast_id"],
+            data["channel"],
+            data["status"],
+            data["taken"],
+            data["recipients"],
+            _failed(data),
+            data["counts"][RowState.AMBIGUOUS],
+            data["rate"]["achieved"],
+            data["reason"],
+        )
+        for data in worst_first
+    ]
+    return Table(_COLUMNS, rows)
 
 
 class _BroadcastLine:
     """How one of several broadcasts stands."""
 
     def __init__(self, task: SendTask, found: SendCheck) -> None:
-        self.number = task.broadcast.broadcast_id
-        self.channel = task.channel.name
+        self.broadcast = task.broadcast
         self.label = _label(task.broadcast)
         self.people = task.broadcast.recipients - found.left_out
         self.done = self.people - found.people
         self.now = 0
+        self.is_well = True
+        self.status = Status.SENDING
+        self.reason: str | None = None
+        self.shown: dict[str, Any] = {}
         self.part = RunPart(f"{self.label}: {self.done} of {self.people}")
 
     def saw(self, shot: RunProgress) -> None:
@@ -361,33 +447,67 @@ class _BroadcastLine:
         self.done = self.people - shot.counts.open
         self.now = shot.last_second if shot.counts.open else 0
         wrong = sum(entry.n for entry in shot.codes)
+        self.is_well = not wrong
+        self.shown = report.to_json(shot)
         line = f"{self.label}: {self.done} of {self.people}, {report.line(shot)}"
-        self.part = RunPart(line, (-wrong, not shot.counts.open, -(shot.seconds_left or 0.0)))
+        self.part = RunPart(line, (1, -wrong, not shot.counts.open, -(shot.seconds_left or 0.0)))
+
+    def ended(self, outcome: Outcome) -> None:
+        """Follow how it ended."""
+        self.now = 0
+        if isinstance(outcome, Sent):
+            self.status = outcome.broadcast.status
+            self.reason = outcome.stop.reason if outcome.stop else None
+        else:
+            error = outcome.error if isinstance(outcome, NotBegun) else outcome
+            self.status, self.reason = Status.PAUSED, _ours(error).message
+        if self.reason is None:
+            return
+        self.is_well = False
+        kind = "left out" if isinstance(outcome, NotBegun) else self.status.value
+        self.part = RunPart(f"{self.label}: {self.done} of {self.people}, {kind}: {self.reason}")
 
 
 class _View:
-    """A line for each of several broadcasts, the worst first, and the totals below."""
+    """A line for each of several broadcasts, the worst first, and the totals below.
 
-    def __init__(self, progress: Progress, standings: Sequence[_BroadcastLine]) -> None:
+    What stops one is said at once: the others may go on for hours.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        lines: Sequence[_BroadcastLine],
+        warn: Callable[[str], None],
+    ) -> None:
         self._progress = progress
-        self._standings = standings
+        self._lines = lines
+        self._warn = warn
 
-    def hear(self, place: int, shot: RunProgress) -> None:
+    def hear(self, place: int, news: News) -> None:
         """Show how one of them stands now."""
-        standing = self._standings[place]
-        standing.saw(shot)
+        line = self._lines[place]
+        if isinstance(news, RunProgress):
+            line.saw(news)
+        else:
+            line.ended(news)
+            is_signal = isinstance(news, Sent) and news.signal_number
+            if line.reason and not is_signal:
+                self._warn(line.part.line)
         data = {
-            **report.to_json(shot),
-            "broadcast_id": standing.number,
-            "channel": standing.channel,
-            "of": f"broadcast {standing.number}",
-            "done": standing.done,
-            "total": standing.people,
+            **line.shown,
+            "broadcast_id": line.broadcast.broadcast_id,
+            "channel": line.broadcast.channel,
+            "of": f"broadcast {line.broadcast.broadcast_id}",
+            "done": line.done,
+            "total": line.people,
+            "status": line.status.value,
+            "reason": line.reason,
         }
         self._progress.update(
-            sum(each.done for each in self._standings),
-            f"{sum(each.now for each in self._standings)}/s now",
+            sum(each.done for each in self._lines),
+            f"{sum(each.now for each in self._lines)}/s now",
             data,
-            is_well=all(each.part.rank[:1] >= (0,) for each in self._standings),
-            parts=[each.part for each in self._standings],
+            is_well=all(each.is_well for each in self._lines),
+            parts=[each.part for each in self._lines],
         )

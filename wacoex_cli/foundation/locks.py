@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wacoex_cli.errors import TemporaryError
+from wacoex_cli.errors import HeldElsewhereError
 from wacoex_cli.foundation.clock import Clock, from_text, to_text
 from wacoex_cli.foundation.state import explained
 
@@ -77,7 +77,7 @@ class Presence:
         """Hold the lock file of a purpose until this process goes away.
 
         Raises:
-            TemporaryError: another process holds it.
+            HeldElsewhereError: another process holds it.
             StateError: there cannot be such a file.
         """
         path = presence_directory(self._state_path) / f"{purpose.replace(' ', '-')}.lock"
@@ -87,10 +87,9 @@ class Presence:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
-            raise TemporaryError(
+            raise HeldElsewhereError(
                 f"{purpose} is held by another process of this machine",
                 hint="wait for it to end, or stop it first",
-                code="locked",
             ) from error
         self._locks.append(descriptor)
 
@@ -200,14 +199,13 @@ def acquire(state: State, purpose: str, presence: Presence, clock: Clock) -> Row
     """Take a lock inside a transaction; returns the row of the dead holder it was taken from.
 
     Raises:
-        TemporaryError: somebody who may be alive holds it.
+        HeldElsewhereError: somebody who may be alive holds it.
     """
     held = state.row("SELECT * FROM locks WHERE purpose = ?", [purpose])
     if held and held["holder"] != presence.holder and not _is_dead(state, held, clock):
-        raise TemporaryError(
+        raise HeldElsewhereError(
             f"{purpose} is held by process {held['pid']} on {held['host']}",
             hint="wait for it to end, or stop it first",
-            code="locked",
         )
     now = to_text(clock.now())
     state.execute(

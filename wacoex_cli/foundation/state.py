@@ -102,17 +102,22 @@ class State:
 
     @contextlib.contextmanager
     def part_of_transaction(self) -> Iterator[None]:
-        """Undo only what the block wrote when it fails; the transaction around it goes on."""
+        """Undo only what the block wrote when it fails; the transaction around it goes on.
+
+        Raises:
+            StateError: the file could not be written.
+        """
         self._demand_transaction()
-        self._connection.execute("SAVEPOINT part")
-        try:
-            yield
-        except BaseException:
-            if self.in_transaction:
-                self._connection.execute("ROLLBACK TO part")
-                self._connection.execute("RELEASE part")
-            raise
-        self._connection.execute("RELEASE part")
+        with explained(self.path):
+            self._connection.execute("SAVEPOINT part")
+            try:
+                yield
+            except BaseException:
+                if self.in_transaction:
+                    self._connection.execute("ROLLBACK TO part")
+                    self._connection.execute("RELEASE part")
+                raise
+            self._connection.execute("RELEASE part")
 
     def checkpoint(self) -> bool:
         """Move the write-ahead log into the file itself, synced; False while somebody reads.
@@ -378,8 +383,8 @@ def _applied(connection: sqlite3.Connection) -> set[str]:
 def write_queue(path: Path) -> Iterator[None]:
     """Hold up every writer of a state file, in all processes, until it is left.
 
-    Who waits is woken by the kernel, in the order of coming: nobody is passed by a writer that
-    takes the lock again and again.
+    Who waits is woken by the kernel, in the order of coming. A writer that takes the lock again
+    and again passes nobody twice: only who comes in the instant of waking may be quicker.
 
     Raises:
         TemporaryError: it was not free for half a minute.

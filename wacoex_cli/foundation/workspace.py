@@ -249,6 +249,8 @@ def interruptible(
     handlers = {number: signal.getsignal(number) for number in ending_signals()}
     for number in handlers:
         loop.add_signal_handler(number, handle, number)
+    # Whoever started this process may have held them back until they are heard.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
     try:
         yield received
     finally:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.model import Provider
-from wacoex_cli.errors import TemporaryError, UsageError
+from wacoex_cli.errors import HeldElsewhereError, UsageError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.ledger.figures import OPEN, newest_id
@@ -330,13 +330,11 @@ class Broadcasts:
         """Refuse what must wait until nobody sends a broadcast; `hint` says how to go about it.
 
         Raises:
-            TemporaryError: somebody is sending it right now.
+            HeldElsewhereError: somebody is sending it right now.
         """
         if holder := self.sender(broadcast_id, clock):
-            raise TemporaryError(
-                f"broadcast {broadcast_id} is being sent by process {holder['pid']}",
-                hint=hint,
-                code="locked",
+            raise HeldElsewhereError(
+                f"broadcast {broadcast_id} is being sent by process {holder['pid']}", hint=hint
             )
 
 

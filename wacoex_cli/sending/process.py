@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -61,14 +62,26 @@ class Sent:
 
 
 @dataclass(frozen=True)
+class NotBegun:
+    """Why a broadcast did not begin here: nothing of it has changed."""
+
+    error: Exception
+
+
+@dataclass(frozen=True)
 class SendJob:
-    """One broadcast that is to be sent, through which API, and how; who hears how it goes."""
+    """One broadcast that is to be sent, through which API, and how; who hears how it goes.
+
+    `on_end` hears at once how it ended, while others go on. `context` is that of its requests.
+    """
 
     provider: SendingProvider
     channel: Channel
     broadcast: Broadcast
     order: SendOrder
     on_counts: Callable[[RunProgress], None]
+    on_end: Callable[[Sent | NotBegun | Exception], None] = lambda outcome: None
+    context: contextvars.Context | None = None
 
 
 async def send(
@@ -91,7 +104,7 @@ async def send(
     [outcome] = await send_together(state, [job], clock, on_signal)
     if isinstance(outcome, Sent):
         return outcome
-    raise outcome
+    raise outcome.error if isinstance(outcome, NotBegun) else outcome
 
 
 async def send_together(
@@ -99,14 +112,14 @@ async def send_together(
     jobs: Sequence[SendJob],
     clock: Clock,
     on_signal: Callable[[str], None],
-) -> list[Sent | BaseException]:
+) -> list[Sent | NotBegun | BaseException]:
     """Send every row that is still open of several broadcasts, at most once each.
 
     One engine each, and one writer of the ledger for all. What goes wrong with one stands in its
-    place, and the others go on: TemporaryError where another process sends it, StateError where
-    the state file could not be written.
+    place, and the others go on: NotBegun where another process sends it, StateError where the
+    state file could not be written.
     """
-    outcomes: list[Sent | BaseException | None] = [None] * len(jobs)
+    outcomes: list[Sent | NotBegun | BaseException | None] = [None] * len(jobs)
     with LedgerWriter(state) as writer, short_collections():
         group = _Group(state, clock, writer)
         try:
@@ -114,7 +127,9 @@ async def send_together(
                 try:
                     group.begin(place, job)
                 except Exception as error:
-                    outcomes[place] = error
+                    not_begun = NotBegun(error)
+                    outcomes[place] = not_begun
+                    job.on_end(not_begun)
             ended = await group.run(on_signal)
         except BaseException:
             group.abandon()
@@ -169,7 +184,11 @@ class _Group:
             rows = [each.locked.rows for each in deliveries]
             async with meanwhile(_learn(self._state, self._clock, rows), self._fail):
                 ended = await asyncio.gather(
-                    *(each.send(received) for each in deliveries), return_exceptions=True
+                    *(
+                        asyncio.create_task(each.follow(received), context=each.job.context)
+                        for each in deliveries
+                    ),
+                    return_exceptions=True,
                 )
         return dict(zip(self._deliveries, ended, strict=True))
 
@@ -206,6 +225,16 @@ class _EngineRun:
         )
         breaker = Breaker(order.breaker_rows, order.breaker_share, order.breaker_limits)
         self.engine = Engine(hooks, self._clock, breaker, limit=order.limit)
+
+    async def follow(self, received: Collection[int]) -> Sent:
+        """Send it to its end, and say at once how it ended; raises like `send`."""
+        try:
+            sent = await self.send(received)
+        except Exception as error:
+            self.job.on_end(error)
+            raise
+        self.job.on_end(sent)
+        return sent
 
     async def send(self, received: Collection[int]) -> Sent:
         """Send it to its end; `received` are the signals that have come.

@@ -198,12 +198,17 @@ def _doubt(state: State, tries: Sequence[NotedTry], now: datetime) -> int:
     return changed
 
 
-def settle_dead(state: State, broadcast_id: int, clock: Clock) -> None:
-    """Settle the rows of a sender that died, in its own transaction, without sending."""
-    presence = locks.Presence(state.path)
+def settle_dead(state: State, broadcast_id: int, clock: Clock, reason: str | None = None) -> None:
+    """Settle the rows of a sender that died, in its own transaction, without sending.
+
+    With a `reason` a broadcast that it was sending is paused for it.
+    """
+    presence, broadcasts = locks.Presence(state.path), Broadcasts(state)
     try:
         with state.transaction():
             take_lock(state, broadcast_id, presence, clock)
+            if reason and broadcasts.status(broadcast_id) is Status.SENDING:
+                broadcasts.set_status(broadcast_id, Status.PAUSED, reason=reason)
             locks.release(state, lock_purpose(broadcast_id), presence)
     finally:
         presence.leave()

@@ -338,12 +338,17 @@ def report_failure(
     if isinstance(error, NoArgsIsHelpError) and not at.invocation.json:
         write(sys.stderr, f"{error.format_message()}\n")
         return UsageError.exit_status
-    reported = _as_ours(error)
+    reported = explained(error, at.invocation, debug=debug)
     lost_output.notebook.ended_with = _in_one_line(reported, error)
-    if debug or at.invocation.debug or at.invocation.learnt.debug:
-        write(sys.stderr, "".join(traceback.format_exception(error)))
     status = _CHECK_IMPOSSIBLE if at.is_check else reported.exit_status
     return emit(Result({}, exit_code=status, errors=[reported]), at.invocation, at.path)
+
+
+def explained(error: BaseException, invocation: Invocation, *, debug: bool = False) -> WacoexError:
+    """A failure as it is reported to a user; with `--debug` its traceback is shown at once."""
+    if debug or invocation.debug or invocation.learnt.debug:
+        write(sys.stderr, "".join(traceback.format_exception(error)))
+    return _as_ours(error)
 
 
 def _in_one_line(reported: WacoexError, error: BaseException) -> str:

@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -37,6 +38,9 @@ TERMINATED = 143
 _PARTIAL = 7
 MOST_LINES = 60
 """How long a screen may be before lists on it fold."""
+
+of_channel: ContextVar[str | None] = ContextVar("of_channel", default=None)
+"""The channel that lines of a log are about, where a command works for several at once."""
 
 SANDBOX_SAID = "_WACOEX_SANDBOX_SAID"
 """The variable with the address of a sandbox that the program above has named on this screen."""
@@ -563,7 +567,8 @@ def say(
     now = now or datetime.now(UTC)
     if invocation.learnt.is_long and not sys.stderr.isatty():
         if text:
-            at, whose = to_text(now), invocation.learnt.channel or invocation.channel
+            at = to_text(now)
+            whose = of_channel.get() or invocation.learnt.channel or invocation.channel
             word = label or level
             lines = [f"{at} {whose or '-'} {word}: {line}" for line in text.split("\n") if line]
             write(sys.stderr, "".join(f"{printable(line)}\n" for line in lines))
