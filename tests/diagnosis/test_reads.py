@@ -65,6 +65,39 @@ def test_a_field_that_is_read_for_each_number_is_named(
     assert f"Meta: answered ({note})" in shown.out
 
 
+def test_that_meta_takes_no_request_for_several_numbers_is_named(
+    clinic: Any, fill: Callable[[int], None]
+) -> None:
+    fill(10)
+    clinic.world.patch_settings(
+        {"list_refuses": frozenset({"health_status"}), "takes_batches": False}
+    )
+
+    outcome = clinic.doctor()
+
+    [meta] = [source for source in outcome.data["sources"] if source["name"] == "meta"]
+    assert meta["ok"] is True
+    assert "Meta takes no request for several numbers" in meta["reason"]
+    assert "unknown" not in [channel["verdict"] for channel in outcome.data["channels"]]
+
+
+@pytest.mark.parametrize("path", ["?batch", f"/{10**14 + 3}"])
+def test_too_many_calls_make_channels_unknown_and_say_so(
+    clinic: Any, fill: Callable[[int], None], path: str
+) -> None:
+    fill(10)
+    clinic.world.patch_settings({"list_refuses": frozenset({"health_status"})})
+    clinic.world.faults.replace([Fault("refuse", on="reads", path=path, code=80008)])
+
+    outcome = clinic.doctor()
+
+    [meta] = [source for source in outcome.data["sources"] if source["name"] == "meta"]
+    assert "code 80008" in meta["reason"]
+    verdicts = {it["channel"]: it["verdict"] for it in outcome.data["channels"]}
+    assert verdicts["shop-3"] == "unknown"
+    assert outcome.code == 3
+
+
 def test_templates_to_be_sent_are_asked_for_once_for_an_account(
     clinic: Any, fill: Callable[[int], None]
 ) -> None:

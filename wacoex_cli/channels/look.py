@@ -25,7 +25,13 @@ from wacoex_cli.channels.model import (
     from_node,
     not_available,
 )
-from wacoex_cli.channels.nodes import concerns_a_field, read_node, read_numbers
+from wacoex_cli.channels.nodes import (
+    Batches,
+    concerns_a_field,
+    is_throttled,
+    read_node,
+    read_numbers,
+)
 from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for, respondio_for
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, UsageError, WacoexError
@@ -52,7 +58,6 @@ AT_ONCE = 48
 CALLS_PER_HOUR = 2500
 """Reads of one WABA in a clock hour: half of Meta's 5,000 in any hour (Meta: rate limits)."""
 REUSABLE_FOR = timedelta(hours=1)
-_THROTTLED = frozenset({4, 17, 613, 80007, 80008})
 _MOST_OTHER_ACCOUNTS = 5
 _CHANNELS_PER_LIMIT = 100
 _TOKEN_REFUSED = frozenset({"meta_102", "meta_190"})
@@ -89,6 +94,8 @@ class Look:
         self._started = workspace.clock.monotonic()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._shared: dict[tuple[str, ...], asyncio.Task[Any]] = {}
+        # By who asks: whether Meta takes several questions in one request.
+        self._batches: dict[str, Batches] = {}
         # By who asks and the account: the numbers that are read together.
         self._together: dict[tuple[str, str], list[str]] = {}
 
@@ -258,7 +265,7 @@ class Look:
         if meta.clock_skew_seconds is not None:
             self.clock_skew_seconds = meta.clock_skew_seconds
         facts.is_known = isinstance(number, list) or (number is None and bool(facts.facts))
-        if facts.failures and all(map(_is_throttled, facts.failures.values())) and is_fresh:
+        if facts.failures and all(map(is_throttled, facts.failures.values())) and is_fresh:
             facts.failures, facts.is_known = {}, True
         elif isinstance(number, list) and _says_nothing(number):
             facts.is_known = False
@@ -307,10 +314,13 @@ class Look:
         found = await self._shared_by(
             (meta.caller, waba_id, "all numbers"),
             lambda: read_numbers(
-                meta, waba_id, number_ids, self._now, self.ask, self.notes.append, spare
+                meta, waba_id, number_ids, self._now, self.ask, self._batches_of(meta), spare
             ),
         )
         return found[number_id]
+
+    def _batches_of(self, meta: Meta) -> Batches:
+        return self._batches.setdefault(meta.caller, Batches(self.notes.append))
 
     async def _see(
         self,
@@ -455,10 +465,6 @@ def answered(answer: Answer | WacoexError) -> Answer:
 
 def _account(channel: Channel) -> str:
     return channel.waba_id or channel.phone_number_id or ""
-
-
-def _is_throttled(error: WacoexError) -> bool:
-    return error.details.get("code") in _THROTTLED
 
 
 def _says_nothing(facts: Sequence[Fact]) -> bool:

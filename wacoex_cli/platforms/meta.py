@@ -161,7 +161,8 @@ class Meta:
     ) -> NodePage:
         """Up to `most` (at most 100) phone numbers of a WABA, as Meta gives them.
 
-        Source: "Meta: phone numbers of a WhatsApp Business Account".
+        `fields` are documented for this list; which ones it gives is not, so some may be refused
+        or left out. Source: "Meta: phone numbers of a WhatsApp Business Account".
         """
         params = {"fields": ",".join(fields), "limit": str(most)}
         return await self._page(f"{waba_id}/phone_numbers", params, IdOf.ACCOUNT, after)
@@ -172,7 +173,8 @@ class Meta:
         """Fields of up to 50 phone numbers in one request, or why a number could not be read.
 
         In their order; None is what Meta had no time for. Each counts as a read. Raises as the
-        others do when the whole request fails. Source: "Graph API: batch requests".
+        others do when the whole request fails. Source: "Graph API: batch requests", which wants
+        the token beside the batch; that the header will do there is not documented.
         """
         self.calls += len(questions)
         version, proof = self._root.rpartition("/")[2], self._proof()

@@ -10,7 +10,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -182,11 +182,16 @@ async def answer(world: World, call: Call) -> Reply:
 
 
 async def _answer_batch(world: World, call: Call) -> Reply:
-    """The answers to the calls in a request, which takes as long as the slowest of them."""
-    fault = world.faults.choose(Request(path=call.path)).fault
+    """The answers to the calls in a request, which takes as long as the slowest of them.
+
+    A fault strikes the whole request where its `path` is `?batch`.
+    """
+    fault = world.faults.choose(Request(f"{call.path}?batch", only_by_path=True)).fault
     try:
         world.token_of(call)
         calls = batched_calls(call)
+        if not world.settings.batch_passes_token:
+            calls = [replace(part, headers={}) for part in calls]
         replies = await asyncio.gather(*(answer(world, part) for part in calls))
         reply = batch_reply(call, replies)
     except GraphError as error:
@@ -281,7 +286,12 @@ def _listed_numbers(world: World, call: Call, node: Node, fields: str | None) ->
     if len(page["data"]) > (world.settings.list_most or LARGEST_PAGE):
         said = "Please reduce the amount of data you're asking for, then retry your request"
         raise GraphError(1, message=said, status=500)
-    return {**page, "data": [select(each, fields) for each in page["data"]]}
+    omitted = world.settings.list_omits
+    rows = [
+        {name: value for name, value in select(each, fields).items() if name not in omitted}
+        for each in page["data"]
+    ]
+    return {**page, "data": rows}
 
 
 def _page(
