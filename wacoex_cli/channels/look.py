@@ -66,7 +66,8 @@ _TOKEN_REFUSED = frozenset({"meta_102", "meta_190"})
 class Look:
     """Asks about channels. `calls` are the reads made, by waba_id.
 
-    `notes` say what Meta did not give together, and had to be read for each number.
+    `notes` say what Meta did not give together and had to be read for each number, and that
+    facts of the last hour stand in for what Meta refused.
     `calls_in_hour` are those of the present clock hour: a number that was read within the hour is
     not read again once they are spent. None for a look that is not rationed. `is_patient` is for
     somebody who waits for one channel: answers have no time limit, and a failed read is tried
@@ -207,6 +208,10 @@ class Look:
         patience = None if self._is_patient else PATIENCE_SECONDS
         return meta_for(self._workspace, channel, patience_seconds=patience)
 
+    def _note_once(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
     def _count(self, meta: Meta, channel: Channel) -> None:
         account = _account(channel)
         self.calls[account] = self.calls.get(account, 0) + meta.calls
@@ -266,6 +271,8 @@ class Look:
             self.clock_skew_seconds = meta.clock_skew_seconds
         facts.is_known = isinstance(number, list) or (number is None and bool(facts.facts))
         if facts.failures and all(map(is_throttled, facts.failures.values())) and is_fresh:
+            refusal = next(iter(facts.failures.values()))
+            self._note_once(f"{refusal.message}: the facts are those of the last hour")
             facts.failures, facts.is_known = {}, True
         elif isinstance(number, list) and _says_nothing(number):
             facts.is_known = False
