@@ -1,4 +1,4 @@
-"""How often `doctor` and `status` ask Meta: as often for a hundred channels as for ten."""
+"""How often commands ask Meta: as often for a hundred channels as for ten."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
 
 @pytest.fixture
 def fill(clinic: Any) -> Callable[[int], None]:
-    """Let there be so many channels in one account."""
+    """Let there be so many channels in one account; a second call adds those that lack."""
+    there = 1
 
     def add(count: int) -> None:
+        nonlocal there
         pattern = clinic.world.nodes[PHONE_NUMBER_ID]
         lines = ["name,phone,phone_number_id,waba_id"]
-        for place in range(count - 1):
+        first, there = there, count
+        for place in range(first - 1, count - 1):
             node_id, phone = str(10**14 + place), f"+65800{place:05}"
             values = {**copy.deepcopy(pattern.values), "display_phone_number": phone}
             clinic.world.nodes[node_id] = Node(pattern.kind, node_id, WABA_ID, values)
@@ -30,23 +33,73 @@ def fill(clinic: Any) -> Callable[[int], None]:
     return add
 
 
-@pytest.mark.parametrize(
-    ("count", "verb", "reads"),
-    [(10, "doctor", 5), (100, "doctor", 6), (10, "status", 4), (100, "status", 5)],
-)
-def test_an_account_is_asked_once_however_many_channels_it_has(
-    clinic: Any, fill: Callable[[int], None], count: int, verb: str, reads: int
-) -> None:
-    fill(count)
+# Token, list of numbers (a further page for each hundred), account, its apps; for `doctor` also
+# the webhooks of our app, for `partner check` the users of the account, for `auth status` the kind
+# of the account and of 50 numbers in a request.
+FOR_ALL = {
+    "status": (4, 5),
+    "doctor": (5, 6),
+    "partner check": (5, 6),
+    "auth status": (3, 4),
+    "channel discover --dry-run": (2, 3),
+    "reminder check": (0, 0),
+    "channel list": (0, 0),
+    "events list": (0, 0),
+    "mac": (0, 0),
+}
+FOR_A_CHANNEL = {
+    "status shop-3": 4,
+    "doctor shop-3": 5,
+    "partner check shop-3": 5,
+    "auth status --channel shop-3": 3,
+    "template list --channel shop-3": 1,
+    "template pull there --channel shop-3": 1,
+    "template push there --channel shop-3 --dry-run": 1,
+    "events subscribe --check --channel shop-3": 2,
+    "channel show shop-3": 0,
+    "media list --channel shop-3": 0,
+    "events pull --channel shop-3 --dry-run": 0,
+    "template diff there --channel shop-3": 1,
+}
+
+
+def reads_of(clinic: Any, words: str) -> int:
     clinic.world.log.reads.clear()
+    outcome = clinic.run(*words.split(), "--json")
+    assert outcome.envelope["errors"] == []
+    total: int = clinic.world.log.reads.total()
+    return total
+
+
+def test_every_command_asks_an_account_once_however_many_channels_it_has(
+    clinic: Any, fill: Callable[[int], None]
+) -> None:
+    counts = []
+    for channels in (10, 100):
+        fill(channels)
+        counts.append({words: reads_of(clinic, words) for words in FOR_ALL})
+
+    assert {words: (few[words], many[words]) for few, many in [counts] for words in few} == FOR_ALL
+
+
+def test_a_command_about_a_channel_asks_nothing_about_the_others(
+    clinic: Any, fill: Callable[[int], None]
+) -> None:
+    fill(100)
+
+    assert {words: reads_of(clinic, words) for words in FOR_A_CHANNEL} == FOR_A_CHANNEL
+
+
+@pytest.mark.parametrize("verb", ["doctor", "status"])
+def test_each_of_a_hundred_channels_gets_a_verdict(
+    clinic: Any, fill: Callable[[int], None], verb: str
+) -> None:
+    fill(100)
 
     outcome = clinic.run(verb, "--json")
 
-    # Token, list of numbers (a further page for each hundred), account, its apps; for `doctor`
-    # also the webhooks of our app.
-    assert clinic.world.log.reads.total() == reads
     verdicts = [channel["verdict"] for channel in outcome.data["channels"]]
-    assert len(verdicts) == count
+    assert len(verdicts) == 100
     assert "unknown" not in verdicts
 
 

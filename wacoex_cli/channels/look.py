@@ -27,6 +27,7 @@ from wacoex_cli.channels.model import (
 )
 from wacoex_cli.channels.nodes import (
     Batches,
+    JoinedReads,
     concerns_a_field,
     is_throttled,
     read_node,
@@ -97,6 +98,7 @@ class Look:
         self._shared: dict[tuple[str, ...], asyncio.Task[Any]] = {}
         # By who asks: whether Meta takes several questions in one request.
         self._batches: dict[str, Batches] = {}
+        self._joined: dict[str, JoinedReads] = {}
         # By who asks and the account: the numbers that are read together.
         self._together: dict[tuple[str, str], list[str]] = {}
 
@@ -121,7 +123,7 @@ class Look:
             at_respondio = [self._at_respondio(facts)] if with_respondio else []
             await asyncio.gather(self._at_meta(facts, way, with_users, more), *at_respondio)
 
-        self._hundreds = max(1, math.ceil(len(found) / _CHANNELS_PER_LIMIT))
+        self.take_time_for(len(found))
         ways = [self._way(facts.channel, with_users) for facts in found]
         for facts, way in zip(found, ways, strict=True):
             number_id, waba_id = facts.channel.phone_number_id, facts.channel.waba_id
@@ -135,6 +137,10 @@ class Look:
             for task in self._shared.values():
                 task.cancel()
             await asyncio.gather(*self._shared.values(), return_exceptions=True)
+
+    def take_time_for(self, channels: int) -> None:
+        """Let the limit for all questions be that of so many channels."""
+        self._hundreds = max(1, math.ceil(channels / _CHANNELS_PER_LIMIT))
 
     def keep(self, state: State, found: Collection[ChannelFacts]) -> None:
         """Store what was read, and how many calls it took. Needs a transaction."""
@@ -181,6 +187,12 @@ class Look:
         """The numbers that an account shows, or why they cannot be seen."""
         key = (meta.caller, waba_id, "numbers", *fields)
         return await self.once(key, lambda: meta.phone_numbers(waba_id, fields))
+
+    def joined(self, meta: Meta) -> JoinedReads:
+        """Reads of numbers, which leave together where they are asked for at the same time."""
+        if meta.caller not in self._joined:
+            self._joined[meta.caller] = JoinedReads(meta, self.ask, self._batches_of(meta))
+        return self._joined[meta.caller]
 
     async def number(self, facts: ChannelFacts) -> None:
         """Ask about the number alone. Raises CredentialError without a token."""
