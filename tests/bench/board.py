@@ -26,7 +26,7 @@ from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID, WABA_ID, Node, World
 
-CHANNELS, FEW = 200, 3
+CHANNELS = 200
 _ANSWER_SECONDS = 0.3
 _PROGRAM = (sys.executable, "-m", "wacoex_cli")
 
@@ -85,15 +85,11 @@ def main() -> None:
     """Measure a few channels and many, side by side."""
     shared = seconds_of_status(CHANNELS, accounts=1)
     apart = seconds_of_status(CHANNELS, accounts=CHANNELS)
-    few = seconds_of_status(FEW, accounts=FEW)
-    one_by_one = CHANNELS * _ANSWER_SECONDS
     show(
         f"wacoex status, {CHANNELS} channels, each answer after {_ANSWER_SECONDS * 1000:.0f} ms",
         [
-            Figure(f"{FEW} channels, seconds", few, decimals=1),
             Figure(f"{CHANNELS} channels of one account, seconds", shared, at_most=8, decimals=1),
             Figure(f"{CHANNELS} channels of {CHANNELS} accounts", apart, at_most=20, decimals=1),
-            Figure("one number after the other would take", one_by_one, decimals=1),
         ],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -80,6 +81,38 @@ def test_every_command_asks_an_account_once_however_many_channels_it_has(
         counts.append({words: reads_of(clinic, words) for words in FOR_ALL})
 
     assert {words: (few[words], many[words]) for few, many in [counts] for words in few} == FOR_ALL
+
+
+@pytest.fixture
+def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every question that the state file is asked."""
+    seen: list[str] = []
+    connect = sqlite3.connect
+
+    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **options)
+        connection.set_trace_callback(
+            lambda text: seen.append(text) if text.startswith(("SELECT", "WITH")) else None
+        )
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    return seen
+
+
+@pytest.mark.parametrize("words", [words for words, reads in FOR_ALL.items() if any(reads)])
+def test_what_is_asked_online_takes_no_query_for_each_channel(
+    clinic: Any, fill: Callable[[int], None], queries: list[str], words: str
+) -> None:
+    counts = []
+    for channels in (10, 100):
+        fill(channels)
+        clinic.run(*words.split(), "--json")
+        queries.clear()
+        clinic.run(*words.split(), "--json")
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1] > 0
 
 
 def test_a_command_about_a_channel_asks_nothing_about_the_others(
