@@ -19,8 +19,8 @@ import time
 from collections.abc import Iterator
 
 from tests.support.consoles import COLUMNS, ROOT, Console, Shown, opened, plain
+from wacoex_cli.sandbox.defaults import practice_world
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.practice import practice_world
 from wacoex_cli.sandbox.wire import Callbacks
 from wacoex_cli.sandbox.world import (
     SECOND_PHONE,

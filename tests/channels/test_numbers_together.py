@@ -153,17 +153,86 @@ def test_a_field_that_the_list_refuses_is_read_for_each_number_many_in_a_request
     ]
 
 
-def test_where_meta_takes_one_question_in_a_request_each_number_is_read_alone(
-    ask: Ask, world: World
+@pytest.mark.parametrize("settings", [{"takes_batches": False}, {"batch_passes_token": False}])
+def test_where_meta_takes_one_question_in_a_request_it_is_tried_once_for_all_accounts(
+    ask: Ask, world: World, settings: dict[str, bool]
 ) -> None:
-    channels = put(world, 60)
-    world.patch_settings({"list_refuses": frozenset({"health_status"}), "takes_batches": False})
+    channels = [*put(world, 120), *put(world, 5, OTHER_ACCOUNT, first=120)]
+    world.patch_settings({"list_refuses": frozenset({"health_status"}), **settings})
 
     found, look = ask(channels)
 
     assert unknown(found) == []
     assert all(facts.values["health_status"] for facts in found.values())
-    assert "Meta takes no request for several numbers" in look.notes[1]
+    assert requests(world, "POST /v26.0") == 1
+    [note] = [note for note in look.notes if "takes no request" in note]
+    assert note.endswith("each is read alone")
+
+
+@pytest.mark.parametrize("fields", [{"is_on_biz_app"}, {"status", "health_status"}])
+def test_what_verdicts_rest_on_is_read_for_each_number_where_the_list_leaves_it_out(
+    ask: Ask, world: World, fields: set[str]
+) -> None:
+    """Meta does not document which fields the list of an account gives."""
+    channels = put(world, 60)
+    world.patch_settings({"list_omits": frozenset(fields)})
+
+    found, look = ask(channels)
+
+    assert unknown(found) == []
+    assert all(facts.values.keys() >= fields for facts in found.values())
+    assert requests(world, "POST /v26.0") == 2
+    names = ", ".join(f"`{name}`" for name in sorted(fields))
+    assert look.notes == [
+        f"the list of account {WABA_ID} does not give {names}: read for each number"
+    ]
+
+
+@pytest.mark.parametrize("code", [4, 17, 80008])
+def test_a_number_that_is_refused_for_too_many_calls_is_unknown_and_ends_the_asking(
+    ask: Ask, world: World, code: int
+) -> None:
+    channels = put(world, 200)
+    world.patch_settings({"list_refuses": frozenset({"health_status"})})
+    unlucky = channels[3].phone_number_id or ""
+    world.faults.replace([Fault("refuse", on="reads", path=f"/{unlucky}", code=code)])
+
+    found, _ = ask(channels)
+
+    # The first 50 left together, and only one of them is refused.
+    spoilt = unknown(found)
+    assert "shop-3" in spoilt
+    assert len(spoilt) == 151
+    assert {found[name].failures["number"].code for name in spoilt} == {f"meta_{code}"}
+    assert requests(world, "POST /v26.0") == 1
+    assert requests(world, f"/{unlucky}") == 0
+
+
+def test_a_request_that_is_refused_for_too_many_calls_is_not_made_number_by_number(
+    ask: Ask, world: World
+) -> None:
+    channels = put(world, 120)
+    world.patch_settings({"list_refuses": frozenset({"health_status"})})
+    world.faults.replace([Fault("refuse", on="reads", path="?batch", code=4)])
+
+    found, _ = ask(channels)
+
+    assert len(unknown(found)) == 120
+    assert {facts.failures["number"].code for facts in found.values()} == {"meta_4"}
+    assert requests(world, "GET /v26.0/1000000000") == 0
+
+
+def test_a_number_that_meta_had_no_time_for_is_read_alone(ask: Ask, world: World) -> None:
+    channels = put(world, 30)
+    world.patch_settings({"list_refuses": frozenset({"health_status"})})
+    late, first = channels[3].phone_number_id or "", frozenset({1})
+    world.faults.replace([Fault("hang", on="reads", path=f"/{late}", arrivals=first)])
+
+    found, look = ask(channels)
+
+    assert unknown(found) == []
+    assert requests(world, f"GET /v26.0/{late}") == 1
+    assert len(look.notes) == 1
 
 
 def test_a_list_that_is_too_much_for_meta_is_read_in_smaller_pages(ask: Ask, world: World) -> None:

@@ -1,8 +1,9 @@
-"""How often `doctor` and `status` ask Meta: as often for a hundred channels as for ten."""
+"""How often commands ask Meta: as often for a hundred channels as for ten."""
 
 from __future__ import annotations
 
 import copy
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -14,12 +15,15 @@ from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
 
 @pytest.fixture
 def fill(clinic: Any) -> Callable[[int], None]:
-    """Let there be so many channels in one account."""
+    """Let there be so many channels in one account; a second call adds those that lack."""
+    there = 1
 
     def add(count: int) -> None:
+        nonlocal there
         pattern = clinic.world.nodes[PHONE_NUMBER_ID]
         lines = ["name,phone,phone_number_id,waba_id"]
-        for place in range(count - 1):
+        first, there = there, count
+        for place in range(first - 1, count - 1):
             node_id, phone = str(10**14 + place), f"+65800{place:05}"
             values = {**copy.deepcopy(pattern.values), "display_phone_number": phone}
             clinic.world.nodes[node_id] = Node(pattern.kind, node_id, WABA_ID, values)
@@ -30,23 +34,105 @@ def fill(clinic: Any) -> Callable[[int], None]:
     return add
 
 
-@pytest.mark.parametrize(
-    ("count", "verb", "reads"),
-    [(10, "doctor", 5), (100, "doctor", 6), (10, "status", 4), (100, "status", 5)],
-)
-def test_an_account_is_asked_once_however_many_channels_it_has(
-    clinic: Any, fill: Callable[[int], None], count: int, verb: str, reads: int
-) -> None:
-    fill(count)
+# Token, list of numbers (a further page for each hundred), account, its apps; for `doctor` also
+# the webhooks of our app, for `partner check` the users of the account, for `auth status` the kind
+# of the account and of 50 numbers in a request.
+FOR_ALL = {
+    "status": (4, 5),
+    "doctor": (5, 6),
+    "partner check": (5, 6),
+    "auth status": (3, 4),
+    "channel discover --dry-run": (2, 3),
+    "reminder check": (0, 0),
+    "channel list": (0, 0),
+    "events list": (0, 0),
+    "mac": (0, 0),
+}
+FOR_A_CHANNEL = {
+    "status shop-3": 4,
+    "doctor shop-3": 5,
+    "partner check shop-3": 5,
+    "auth status --channel shop-3": 3,
+    "template list --channel shop-3": 1,
+    "template pull there --channel shop-3": 1,
+    "template push there --channel shop-3 --dry-run": 1,
+    "events subscribe --check --channel shop-3": 2,
+    "channel show shop-3": 0,
+    "media list --channel shop-3": 0,
+    "events pull --channel shop-3 --dry-run": 0,
+    "template diff there --channel shop-3": 1,
+}
+
+
+def reads_of(clinic: Any, words: str) -> int:
     clinic.world.log.reads.clear()
+    outcome = clinic.run(*words.split(), "--json")
+    assert outcome.envelope["errors"] == []
+    total: int = clinic.world.log.reads.total()
+    return total
+
+
+def test_every_command_asks_an_account_once_however_many_channels_it_has(
+    clinic: Any, fill: Callable[[int], None]
+) -> None:
+    counts = []
+    for channels in (10, 100):
+        fill(channels)
+        counts.append({words: reads_of(clinic, words) for words in FOR_ALL})
+
+    assert {words: (few[words], many[words]) for few, many in [counts] for words in few} == FOR_ALL
+
+
+@pytest.fixture
+def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every question that the state file is asked."""
+    seen: list[str] = []
+    connect = sqlite3.connect
+
+    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **options)
+        connection.set_trace_callback(
+            lambda text: seen.append(text) if text.startswith(("SELECT", "WITH")) else None
+        )
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    return seen
+
+
+@pytest.mark.parametrize("words", [words for words, reads in FOR_ALL.items() if any(reads)])
+def test_what_is_asked_online_takes_no_query_for_each_channel(
+    clinic: Any, fill: Callable[[int], None], queries: list[str], words: str
+) -> None:
+    counts = []
+    for channels in (10, 100):
+        fill(channels)
+        clinic.run(*words.split(), "--json")
+        queries.clear()
+        clinic.run(*words.split(), "--json")
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1] > 0
+
+
+def test_a_command_about_a_channel_asks_nothing_about_the_others(
+    clinic: Any, fill: Callable[[int], None]
+) -> None:
+    fill(100)
+
+    assert {words: reads_of(clinic, words) for words in FOR_A_CHANNEL} == FOR_A_CHANNEL
+
+
+@pytest.mark.parametrize("verb", ["doctor", "status"])
+def test_each_of_a_hundred_channels_gets_a_verdict(
+    clinic: Any, fill: Callable[[int], None], verb: str
+) -> None:
+    fill(100)
 
     outcome = clinic.run(verb, "--json")
 
-    # Token, list of numbers (a further page for each hundred), account, its apps; for `doctor`
-    # also the webhooks of our app.
-    assert clinic.world.log.reads.total() == reads
     verdicts = [channel["verdict"] for channel in outcome.data["channels"]]
-    assert len(verdicts) == count
+    assert len(verdicts) == 100
     assert "unknown" not in verdicts
 
 
@@ -63,6 +149,39 @@ def test_a_field_that_is_read_for_each_number_is_named(
     note = f"the list of account {WABA_ID} does not give `health_status`: read for each number"
     assert (meta["ok"], meta["reason"]) == (True, note)
     assert f"Meta: answered ({note})" in shown.out
+
+
+def test_that_meta_takes_no_request_for_several_numbers_is_named(
+    clinic: Any, fill: Callable[[int], None]
+) -> None:
+    fill(10)
+    clinic.world.patch_settings(
+        {"list_refuses": frozenset({"health_status"}), "takes_batches": False}
+    )
+
+    outcome = clinic.doctor()
+
+    [meta] = [source for source in outcome.data["sources"] if source["name"] == "meta"]
+    assert meta["ok"] is True
+    assert "Meta takes no request for several numbers" in meta["reason"]
+    assert "unknown" not in [channel["verdict"] for channel in outcome.data["channels"]]
+
+
+@pytest.mark.parametrize("path", ["?batch", f"/{10**14 + 3}"])
+def test_too_many_calls_make_channels_unknown_and_say_so(
+    clinic: Any, fill: Callable[[int], None], path: str
+) -> None:
+    fill(10)
+    clinic.world.patch_settings({"list_refuses": frozenset({"health_status"})})
+    clinic.world.faults.replace([Fault("refuse", on="reads", path=path, code=80008)])
+
+    outcome = clinic.doctor()
+
+    [meta] = [source for source in outcome.data["sources"] if source["name"] == "meta"]
+    assert "code 80008" in meta["reason"]
+    verdicts = {it["channel"]: it["verdict"] for it in outcome.data["channels"]}
+    assert verdicts["shop-3"] == "unknown"
+    assert outcome.code == 3
 
 
 def test_templates_to_be_sent_are_asked_for_once_for_an_account(

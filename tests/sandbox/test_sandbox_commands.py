@@ -14,7 +14,7 @@ import pytest
 
 import wacoex_cli
 from wacoex_cli.foundation.secrets import write_secret
-from wacoex_cli.sandbox import practice
+from wacoex_cli.sandbox import defaults
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.wire import Callbacks
@@ -35,15 +35,15 @@ PLAN = ("broadcast", "plan", "messy.csv", *TEMPLATE, "--country", "SG")
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[World]:
     """A running sandbox, with the settings that `sandbox start` writes, in a directory."""
-    world = practice.practice_world()
+    world = defaults.practice_world()
     world.callbacks = Callbacks()  # nobody listens here
     monkeypatch.chdir(tmp_path)
     with running(world) as base_url:
-        for name, value in practice.settings(base_url, tmp_path).items():
+        for name, value in defaults.settings(base_url, tmp_path).items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("WACOEX_RESPONDIO_TOKEN")
         monkeypatch.setenv("WACOEX_META_TOKEN", DEFAULT_TOKEN)
-        for name, content in practice.practice_files().items():
+        for name, content in defaults.practice_files().items():
             (tmp_path / name).write_bytes(content)
         yield world
 
@@ -106,7 +106,7 @@ def test_start_writes_what_is_needed_to_practise(started) -> None:
     assert "12 stored" in typed("events import webhooks.ndjson")
     assert "webhook-verify-token" in typed("config show")
     assert oct((directory / "sandbox.env").stat().st_mode)[-3:] == "600"
-    assert len((directory / "customers.csv").read_text().splitlines()) == practice.PEOPLE + 1
+    assert len((directory / "customers.csv").read_text().splitlines()) == defaults.PEOPLE + 1
 
 
 def test_start_overwrites_no_file_of_others(run, tmp_path: Path, monkeypatch) -> None:
@@ -247,9 +247,9 @@ def test_the_env_file_of_the_directory_names_the_sandbox(
 ) -> None:
     base_url = os.environ["WACOEX_META_BASE_URL"]
     env = tmp_path / "sandbox.env"
-    env.write_text(practice.env_text(practice.settings(base_url, tmp_path)))
+    env.write_text(defaults.env_text(defaults.settings(base_url, tmp_path)))
     env.chmod(0o600)
-    for name in practice.settings(base_url, tmp_path):
+    for name in defaults.settings(base_url, tmp_path):
         monkeypatch.delenv(name, raising=False)
 
     assert run("sandbox", "limit", "5").code == 0

@@ -731,6 +731,32 @@ def test_the_list_of_numbers_may_give_less_than_a_number_does(call: Call, world:
     assert len(call("GET", path, params={"limit": "1"}).json()["data"]) == 1
 
 
+def test_the_list_of_numbers_may_leave_fields_out_without_a_word(call: Call) -> None:
+    call("POST", "/_sandbox/world", json={"settings": {"list_omits": ["health_status"]}})
+
+    fields = {"fields": "status,health_status"}
+    [first, *_] = call("GET", f"/v26.0/{WABA_ID}/phone_numbers", params=fields).json()["data"]
+
+    assert first.keys() == {"id", "status"}
+
+
+def test_the_token_of_a_batch_may_not_reach_its_questions(call: Call) -> None:
+    call("POST", "/_sandbox/world", json={"settings": {"batch_passes_token": False}})
+
+    [row] = call("POST", "/v26.0", json={"batch": [question(PHONE_NUMBER_ID)]}).json()
+
+    assert (row["code"], json.loads(row["body"])["error"]["code"]) == (401, 0)
+
+
+def test_a_fault_may_strike_a_batch_as_a_whole(call: Call, world: World) -> None:
+    world.faults.replace([Fault("refuse", on="reads", path="?batch", code=4)])
+
+    answer = call("POST", "/v26.0", json={"batch": [question(PHONE_NUMBER_ID)]})
+
+    assert answer.json()["error"]["code"] == 4
+    assert call("GET", f"/v26.0/{PHONE_NUMBER_ID}").status_code == 200
+
+
 def test_requests_that_are_no_messages_are_counted(call: Call, send: Call, world: World) -> None:
     send()
     call("GET", f"/v26.0/{PHONE_NUMBER_ID}")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wacoex_cli.foundation.secrets import write_secret
-from wacoex_cli.sandbox import practice
+from wacoex_cli.sandbox import defaults
 from wacoex_cli.sandbox import world as pretend
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.wire import Callbacks
@@ -154,7 +154,7 @@ class Console:
         program.parent.mkdir()
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -m wacoex_cli "$@"\n')
         program.chmod(0o755)
-        for name, content in practice.practice_files().items():
+        for name, content in defaults.practice_files().items():
             (self.work / name).write_bytes(content)
         self._environ = {
             **{name: os.environ[name] for name in ("LANG", "LC_ALL") if name in os.environ},
@@ -166,7 +166,7 @@ class Console:
             "TZ": "UTC",
             "TERM": "dumb",
             "COLUMNS": str(COLUMNS),
-            **practice.settings(base_url, self.work),
+            **defaults.settings(base_url, self.work),
         }
         secret = self.work / "sandbox-config" / "secrets" / "meta-token"
         write_secret(secret, pretend.DEFAULT_TOKEN)
@@ -270,7 +270,7 @@ def _without_ends(lines: list[str]) -> list[str]:
 @contextlib.contextmanager
 def opened(page: str, world: World | None = None) -> Iterator[Console]:
     """A console for one page, beside a fresh sandbox or that world."""
-    world = world or practice.practice_world()
+    world = world or defaults.practice_world()
     # A listener of somebody else on this machine must not get what happens here.
     world.callbacks = Callbacks()
     with (

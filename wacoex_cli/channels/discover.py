@@ -243,6 +243,10 @@ class _Search:
         self.answers = 0
         self._workspace = workspace
         self._channels = channels
+        self._names = {
+            "phone_number_id": _Names(channels, "phone_number_id"),
+            "respondio_channel_id": _Names(channels, "respondio_channel_id"),
+        }
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def everywhere(self) -> None:
@@ -306,7 +310,7 @@ class _Search:
                 entry.is_on_biz_app,
                 entry.platform_type,
                 entry.status,
-                self._known_as("phone_number_id", entry.phone_number_id, phone),
+                self._names["phone_number_id"].of(entry.phone_number_id, phone),
             )
             self.numbers.setdefault(number.phone_number_id, number)
 
@@ -318,16 +322,27 @@ class _Search:
             return
         self.answers += 1
         for entry in listed:
-            known_as = self._known_as("respondio_channel_id", str(entry.id))
+            known_as = self._names["respondio_channel_id"].of(str(entry.id))
             self.respondio[entry.id] = FoundRespondIO(entry.id, entry.name, entry.source, known_as)
 
-    def _known_as(self, name: str, value: str, phone: str | None = None) -> str | None:
-        """The channel that has or had that id, or has that phone."""
-        for channel in self._channels:
-            ids = (str(getattr(channel, name)), *channel.former(name))
-            if channel.phone == phone or value in ids:
-                return channel.name
-        return None
+
+class _Names:
+    """The names of channels by an id that they have or had, and by their phone."""
+
+    def __init__(self, channels: Sequence[Channel], id_name: str) -> None:
+        self._channels = channels
+        self._by_id: dict[str, int] = {}
+        self._by_phone: dict[str | None, int] = {}
+        for place, channel in enumerate(channels):
+            self._by_phone.setdefault(channel.phone, place)
+            for value in (str(getattr(channel, id_name)), *channel.former(id_name)):
+                self._by_id.setdefault(value, place)
+
+    def of(self, value: str, phone: str | None = None) -> str | None:
+        """The first channel that has or had that id, or has that phone."""
+        found = (self._by_id.get(value), self._by_phone.get(phone))
+        places = [place for place in found if place is not None]
+        return self._channels[min(places)].name if places else None
 
 
 async def _phone_numbers(meta: Meta, waba_id: str) -> tuple[ListedNumber, ...]:

@@ -25,7 +25,14 @@ from wacoex_cli.channels.model import (
     from_node,
     not_available,
 )
-from wacoex_cli.channels.nodes import concerns_a_field, read_node, read_numbers
+from wacoex_cli.channels.nodes import (
+    Batches,
+    JoinedReads,
+    concerns_a_field,
+    is_throttled,
+    read_node,
+    read_numbers,
+)
 from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for, respondio_for
 from wacoex_cli.channels.store import Facts
 from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, UsageError, WacoexError
@@ -52,7 +59,6 @@ AT_ONCE = 48
 CALLS_PER_HOUR = 2500
 """Reads of one WABA in a clock hour: half of Meta's 5,000 in any hour (Meta: rate limits)."""
 REUSABLE_FOR = timedelta(hours=1)
-_THROTTLED = frozenset({4, 17, 613, 80007, 80008})
 _MOST_OTHER_ACCOUNTS = 5
 _CHANNELS_PER_LIMIT = 100
 _TOKEN_REFUSED = frozenset({"meta_102", "meta_190"})
@@ -61,7 +67,8 @@ _TOKEN_REFUSED = frozenset({"meta_102", "meta_190"})
 class Look:
     """Asks about channels. `calls` are the reads made, by waba_id.
 
-    `notes` say what Meta did not give together, and had to be read for each number.
+    `notes` say what Meta did not give together and had to be read for each number, and that
+    facts of the last hour stand in for what Meta refused.
     `calls_in_hour` are those of the present clock hour: a number that was read within the hour is
     not read again once they are spent. None for a look that is not rationed. `is_patient` is for
     somebody who waits for one channel: answers have no time limit, and a failed read is tried
@@ -89,6 +96,9 @@ class Look:
         self._started = workspace.clock.monotonic()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._shared: dict[tuple[str, ...], asyncio.Task[Any]] = {}
+        # By who asks: whether Meta takes several questions in one request.
+        self._batches: dict[str, Batches] = {}
+        self._joined: dict[str, JoinedReads] = {}
         # By who asks and the account: the numbers that are read together.
         self._together: dict[tuple[str, str], list[str]] = {}
 
@@ -113,7 +123,7 @@ class Look:
             at_respondio = [self._at_respondio(facts)] if with_respondio else []
             await asyncio.gather(self._at_meta(facts, way, with_users, more), *at_respondio)
 
-        self._hundreds = max(1, math.ceil(len(found) / _CHANNELS_PER_LIMIT))
+        self.take_time_for(len(found))
         ways = [self._way(facts.channel, with_users) for facts in found]
         for facts, way in zip(found, ways, strict=True):
             number_id, waba_id = facts.channel.phone_number_id, facts.channel.waba_id
@@ -127,6 +137,10 @@ class Look:
             for task in self._shared.values():
                 task.cancel()
             await asyncio.gather(*self._shared.values(), return_exceptions=True)
+
+    def take_time_for(self, channels: int) -> None:
+        """Let the limit for all questions be that of so many channels."""
+        self._hundreds = max(1, math.ceil(channels / _CHANNELS_PER_LIMIT))
 
     def keep(self, state: State, found: Collection[ChannelFacts]) -> None:
         """Store what was read, and how many calls it took. Needs a transaction."""
@@ -174,6 +188,12 @@ class Look:
         key = (meta.caller, waba_id, "numbers", *fields)
         return await self.once(key, lambda: meta.phone_numbers(waba_id, fields))
 
+    def joined(self, meta: Meta) -> JoinedReads:
+        """Reads of numbers, which leave together where they are asked for at the same time."""
+        if meta.caller not in self._joined:
+            self._joined[meta.caller] = JoinedReads(meta, self.ask, self._batches_of(meta))
+        return self._joined[meta.caller]
+
     async def number(self, facts: ChannelFacts) -> None:
         """Ask about the number alone. Raises CredentialError without a token."""
         meta = self._meta(facts.channel)
@@ -199,6 +219,10 @@ class Look:
     def _meta(self, channel: Channel) -> Meta:
         patience = None if self._is_patient else PATIENCE_SECONDS
         return meta_for(self._workspace, channel, patience_seconds=patience)
+
+    def _note_once(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
 
     def _count(self, meta: Meta, channel: Channel) -> None:
         account = _account(channel)
@@ -258,7 +282,9 @@ class Look:
         if meta.clock_skew_seconds is not None:
             self.clock_skew_seconds = meta.clock_skew_seconds
         facts.is_known = isinstance(number, list) or (number is None and bool(facts.facts))
-        if facts.failures and all(map(_is_throttled, facts.failures.values())) and is_fresh:
+        if facts.failures and all(map(is_throttled, facts.failures.values())) and is_fresh:
+            refusal = next(iter(facts.failures.values()))
+            self._note_once(f"{refusal.message}: the facts are those of the last hour")
             facts.failures, facts.is_known = {}, True
         elif isinstance(number, list) and _says_nothing(number):
             facts.is_known = False
@@ -307,10 +333,13 @@ class Look:
         found = await self._shared_by(
             (meta.caller, waba_id, "all numbers"),
             lambda: read_numbers(
-                meta, waba_id, number_ids, self._now, self.ask, self.notes.append, spare
+                meta, waba_id, number_ids, self._now, self.ask, self._batches_of(meta), spare
             ),
         )
         return found[number_id]
+
+    def _batches_of(self, meta: Meta) -> Batches:
+        return self._batches.setdefault(meta.caller, Batches(self.notes.append))
 
     async def _see(
         self,
@@ -455,10 +484,6 @@ def answered(answer: Answer | WacoexError) -> Answer:
 
 def _account(channel: Channel) -> str:
     return channel.waba_id or channel.phone_number_id or ""
-
-
-def _is_throttled(error: WacoexError) -> bool:
-    return error.details.get("code") in _THROTTLED
 
 
 def _says_nothing(facts: Sequence[Fact]) -> bool:

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -32,6 +41,9 @@ if TYPE_CHECKING:
 
 MOST_IN_BATCH = 50
 """Questions in one request (Graph API: batch requests)."""
+_THROTTLED = frozenset({4, 17, 613, 80007, 80008})
+# Verdicts rest on them. Meta does not document which fields the list of an account gives.
+_VITAL_FIELDS = frozenset({"status", "is_on_biz_app", "platform_type", "health_status"})
 _MOST_CALLS_FOR_ONE_NODE = 16
 _FIELD_REFUSED, _TOO_MUCH_DATA = 100, 1
 _PERMISSIONS = frozenset({3, 10, *range(200, 300)})
@@ -40,6 +52,7 @@ _NO_TOKEN_SEEN = frozenset({0, 104, 2500})
 _NAMED_FIELD = re.compile(r"nonexisting field \((\w+)\)")
 _LARGE_PAGE, _SMALL_PAGE, _FEW_PAGES = 100, 25, 3
 _UNUSABLE = "unusable_answer"
+_MAY_BE_THE_BATCH = frozenset({_UNUSABLE, "too_slow", "redirected"})
 
 
 async def read_node(
@@ -90,28 +103,35 @@ def concerns_a_field(error: WacoexError) -> bool:
     return subcode is None if code == _FIELD_REFUSED else code in _PERMISSIONS
 
 
+def is_throttled(error: object) -> bool:
+    """Whether Meta refused because of too many calls (Meta: rate limits)."""
+    return isinstance(error, WacoexError) and error.details.get("code") in _THROTTLED
+
+
 async def read_numbers(
     meta: Meta,
     waba_id: str,
     number_ids: Collection[str],
     now: datetime,
     ask: Ask,
-    note: Callable[[str], None],
+    batches: Batches,
     spare_reads: int,
 ) -> dict[str, list[Fact] | WacoexError]:
     """The facts of numbers of one account by their ids, or why a number could not be read.
 
-    The list of the account gives them all, a page after the other. What it refuses or does not
-    have is read for each number, up to 50 in one request. Many that would need many pages are
-    read so too, side by side, if they are no more than `spare_reads`: Meta counts each number.
-    `note` hears what the list refuses.
+    The list of the account gives them all, a page after the other. What it refuses or leaves out
+    is read for each number, up to 50 in one request; `batches` notes which fields that are. Many
+    numbers that would need many pages are read so too, side by side, if they are no more than
+    `spare_reads`: Meta counts each number.
     """
     wanted = frozenset(number_ids)
     listed = await _list_numbers(meta, waba_id, wanted, PHONE_NUMBER_FIELDS, ask, spare_reads)
-    if listed.refused:
-        names = ", ".join(f"`{name}`" for name in sorted(listed.refused))
-        note(f"the list of account {waba_id} does not give {names}: read for each number")
-    reads = JoinedReads(meta, ask, note)
+    given_by_list = {name for node in listed.nodes.values() for name in node}
+    not_given = {*listed.refused, *(_VITAL_FIELDS - given_by_list if listed.nodes else ())}
+    if not_given:
+        names = ", ".join(f"`{name}`" for name in sorted(not_given))
+        batches.note(f"the list of account {waba_id} does not give {names}: read for each number")
+    reads = JoinedReads(meta, ask, batches, listed.error if is_throttled(listed.error) else None)
 
     async def read(number_id: str) -> list[Fact] | WacoexError:
         node = listed.nodes.get(number_id)
@@ -119,7 +139,12 @@ async def read_numbers(
             return listed.error
         given: Mapping[str, Any] = {}
         refused: dict[str, str] = {}
-        missing = PHONE_NUMBER_FIELDS if node is None else tuple(listed.refused)
+        missing: tuple[str, ...] = PHONE_NUMBER_FIELDS
+        if node is not None:
+            missing = (
+                *listed.refused,
+                *sorted(_VITAL_FIELDS - node.keys() - listed.refused.keys()),
+            )
         if missing:
             try:
                 given, refused = await read_node(reads.read, number_id, missing)
@@ -207,20 +232,55 @@ class _NumberRead:
             self.answer.set_result(answer)
 
 
+class Batches:
+    """Whether Meta takes several questions in one request; the first one of a run finds out.
+
+    `note` hears, once, that Meta does not. Then each number is read alone.
+    """
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self.note = note
+        self.are_refused = False
+        self._is_tried = False
+        self._first = asyncio.Lock()
+
+    def refuse(self, reason: str) -> None:
+        """Remember that Meta takes no such request."""
+        if not self.are_refused:
+            self.are_refused = True
+            self.note(f"Meta takes no request for several numbers ({reason}): each is read alone")
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """The first goes alone; the others wait for what it finds out, then go side by side."""
+        if not self._is_tried:
+            async with self._first:
+                if not self._is_tried:
+                    try:
+                        yield
+                    finally:
+                        self._is_tried = True
+                    return
+        yield
+
+
 class JoinedReads:
     """Reads of numbers; those that are asked for at the same time leave in one request.
 
-    Where Meta takes no such request, each number is read alone. Source: "Graph API: batch
-    requests".
+    Meta counts each of them, answers each by itself, and gives null for what it had no time for.
+    Where it takes no such request, each number is read alone. After a refusal for too many calls
+    (`throttled`) nothing more is asked. Source: "Graph API: batch requests".
     """
 
-    def __init__(self, meta: Meta, ask: Ask, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, meta: Meta, ask: Ask, batches: Batches, throttled: WacoexError | None = None
+    ) -> None:
         self._meta = meta
         self._ask = ask
-        self._note = note
+        self._batches = batches
+        self._throttled = throttled
         self._waiting: list[_NumberRead] = []
         self._running: set[asyncio.Task[None]] = set()
-        self._reads_alone = False
 
     async def read(self, number_id: str, fields: Sequence[str]) -> Node:
         """These fields of a number. Raises as `Meta.phone_number` does."""
@@ -241,40 +301,67 @@ class JoinedReads:
 
     async def _answer(self, questions: Sequence[_NumberRead]) -> None:
         """Give each question its answer; never raises."""
-        if self._reads_alone or len(questions) == 1:
-            await asyncio.gather(*map(self._read_alone, questions))
-            return
+        left = questions
+        if len(questions) > 1:
+            async with self._batches.turn():
+                left = await self._together(questions)
+        await asyncio.gather(*map(self._read_alone, left))
+
+    async def _together(self, questions: Sequence[_NumberRead]) -> Sequence[_NumberRead]:
+        """Ask them in one request; returns those that must be read alone."""
+        if self._throttled or self._batches.are_refused:
+            return questions
         pairs = [(question.number_id, question.fields) for question in questions]
         answers = await self._ask(self._meta.numbers_at_once(pairs))
-        if not isinstance(answers, WacoexError):
-            left = []
-            for question, answer in zip(questions, answers, strict=True):
-                if answer is None or _is_unheard(answer):
-                    left.append(question)
-                else:
-                    question.settle(answer)
-            await asyncio.gather(*map(self._read_alone, left))
-            return
-        is_refused = not isinstance(answers, TemporaryError) or answers.code == _UNUSABLE
-        first = await self._alone(questions[0]) if is_refused else answers
+        if isinstance(answers, WacoexError):
+            return await self._after_refusal(questions, answers)
+        heard = [answer for answer in answers if answer is not None]
+        if heard and all(map(_lacks_token, heard)):
+            self._batches.refuse("it sees no token in the questions")
+            return questions
+        left = []
+        for question, answer in zip(questions, answers, strict=True):
+            self._note_throttling(answer)
+            if answer is None or _lacks_token(answer):
+                left.append(question)
+            else:
+                question.settle(answer)
+        return left
+
+    async def _after_refusal(
+        self, questions: Sequence[_NumberRead], refusal: WacoexError
+    ) -> Sequence[_NumberRead]:
+        """Where the whole request failed, the first number shows whether it was the request."""
+        self._note_throttling(refusal)
+        is_refused = not isinstance(refusal, TemporaryError) or refusal.code in _MAY_BE_THE_BATCH
+        first = await self._alone(questions[0]) if is_refused else refusal
         questions[0].settle(first)
         is_bad_token = isinstance(first, CredentialError) and not is_not_visible(first)
         if is_bad_token or isinstance(first, TemporaryError):
             # Neither way works, so Meta is not asked once more for each number.
             for question in questions[1:]:
                 question.settle(first)
-            return
-        if not self._reads_alone:
-            self._reads_alone = True
-            self._note(f"Meta takes no request for several numbers ({answers.message})")
-        await asyncio.gather(*map(self._read_alone, questions[1:]))
+            return ()
+        self._batches.refuse(refusal.message)
+        return questions[1:]
 
     async def _read_alone(self, question: _NumberRead) -> None:
         question.settle(await self._alone(question))
 
     async def _alone(self, question: _NumberRead) -> Node | WacoexError:
-        return await self._ask(self._meta.phone_number(question.number_id, question.fields))
+        answer = await self._ask(self._unless_throttled(question))
+        self._note_throttling(answer)
+        return answer
+
+    async def _unless_throttled(self, question: _NumberRead) -> Node:
+        if self._throttled:
+            raise self._throttled
+        return await self._meta.phone_number(question.number_id, question.fields)
+
+    def _note_throttling(self, answer: object) -> None:
+        if isinstance(answer, WacoexError) and is_throttled(answer):
+            self._throttled = answer
 
 
-def _is_unheard(answer: Node | WacoexError) -> bool:
+def _lacks_token(answer: Node | WacoexError) -> bool:
     return isinstance(answer, WacoexError) and answer.details.get("code") in _NO_TOKEN_SEEN

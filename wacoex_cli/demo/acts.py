@@ -21,9 +21,8 @@ from wacoex_cli.demo.tour import (
 )
 from wacoex_cli.errors import counted
 from wacoex_cli.sandbox import world as pretend
-from wacoex_cli.sandbox.defaults import default_world
+from wacoex_cli.sandbox.defaults import PEOPLE, default_world, guest
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.practice import PEOPLE, guest
 from wacoex_cli.sandbox.serve import running
 
 if TYPE_CHECKING:

@@ -26,12 +26,11 @@ import wacoex_cli
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation.settings import SECRET_VARIABLES
 from wacoex_cli.onboarding import connect
-from wacoex_cli.sandbox import practice
+from wacoex_cli.sandbox import defaults
 from wacoex_cli.sandbox import world as pretend
 from wacoex_cli.sandbox.account import companion_echo, open_phone, remove_partner
-from wacoex_cli.sandbox.defaults import default_world
+from wacoex_cli.sandbox.defaults import PEOPLE, default_world, guest
 from wacoex_cli.sandbox.faults import Fault
-from wacoex_cli.sandbox.practice import PEOPLE, guest
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDIO_CHANNEL_ID
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.wire import Callbacks
@@ -286,7 +285,7 @@ class Guide:
         self._directory = directory
         self._dialogue = dialogue
         self._stdout = sys.stderr if is_json else None
-        settings = practice.settings(base_url, directory)
+        settings = defaults.settings(base_url, directory)
         self._settings = {
             **{name: text for name, text in settings.items() if name not in _LATER},
             "WACOEX_META_TOKEN": pretend.DEFAULT_TOKEN,
@@ -294,7 +293,7 @@ class Guide:
             render.SANDBOX_SAID: base_url,
             "PYTHONPATH": str(Path(wacoex_cli.__file__).parents[1]),
         }
-        for name, content in practice.practice_files().items():
+        for name, content in defaults.practice_files().items():
             (directory / name).write_bytes(content)
 
     def use_respondio(self) -> None:

@@ -384,16 +384,16 @@ def _ask(
 
     state = workspace.state
     look = Look(workspace, now, Facts(state).calls_in_hour(now))
-    waiting = {it.channel.channel_id: _waiting(state, it.channel) for it in found if is_whole}
+    waiting = _waiting(state) if is_whole else {}
     names: dict[str, set[str]] = {}
     for facts in found if is_whole else ():
-        wanted = {each.name for each in waiting[facts.channel.channel_id]}
+        wanted = {each.name for each in waiting.get(facts.channel.channel_id, ())}
         names.setdefault(facts.channel.waba_id or "", set()).update(wanted)
 
     async def more(facts: ChannelFacts) -> None:
         """What Meta knows beside number and account: our app's webhooks, templates to be sent."""
         channel = facts.channel
-        planned = waiting[channel.channel_id]
+        planned = waiting.get(channel.channel_id, ())
         hook: Subscription | WacoexError | None
         pairs: tuple[Pair, ...] | WacoexError
         try:
@@ -425,18 +425,25 @@ def _ask(
         _take_failures(facts, gathered)
 
 
-def _waiting(state: State, channel: Channel) -> list[Template]:
-    """The templates of broadcasts that Meta is still to be sent, as they were planned.
+def _waiting(state: State) -> dict[int, list[Template]]:
+    """The templates of broadcasts that Meta is still to be sent, as planned, by channel_id.
 
     What was planned for respond.io is checked against its own copy before it is sent.
     """
-    texts = dict.fromkeys(
-        broadcast.template
-        for broadcast in Broadcasts(state).of_channel(channel.channel_id, None)
-        if broadcast.provider is Provider.META and broadcast.status in _TO_BE_SENT
-    )
-    planned = (Template.from_json(json.loads(text)) for text in texts)
-    return [version for each in planned for version in each.versions][:_MOST_TEMPLATES]
+    stored = Broadcasts(state)
+    to_be_sent = [it for status in _TO_BE_SENT for it in stored.of_channel(None, status)]
+    texts: dict[int, dict[str, None]] = {}
+    for broadcast in sorted(to_be_sent, key=lambda it: it.broadcast_id, reverse=True):
+        if broadcast.provider is Provider.META:
+            texts.setdefault(broadcast.channel_id, {})[broadcast.template] = None
+    return {
+        channel_id: [
+            version
+            for text in of_channel
+            for version in Template.from_json(json.loads(text)).versions
+        ][:_MOST_TEMPLATES]
+        for channel_id, of_channel in texts.items()
+    }
 
 
 async def _templates(

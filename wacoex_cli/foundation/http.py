@@ -524,7 +524,9 @@ def _too_large() -> UnansweredError:
 def _not_sent(error: Exception) -> NotSentError:
     found = _tls_failure(error)
     if found is None:
-        return NotSentError(_reason(error))
+        said = _proxy_failure(error)
+        hint = "check `HTTPS_PROXY` and the user and password in it, then try again"
+        return NotSentError(said, hint) if said else NotSentError(_reason(error))
     reason, code = "the two sides cannot agree on TLS", "unreachable"
     if isinstance(found, ssl.SSLCertVerificationError):
         said = str(found.verify_message or "it cannot be verified")
@@ -537,6 +539,19 @@ def _not_sent(error: Exception) -> NotSentError:
         code,
         may_get_better=code == "unreachable",
     )
+
+
+def _proxy_failure(error: Exception) -> str | None:
+    """What a proxy did where it is the one that fails; None when it is not."""
+    # Imported only now: whoever got this far has it, and others need not wait for it.
+    import aiohttp
+
+    cause = error.__cause__
+    if isinstance(cause, aiohttp.ClientHttpProxyError):
+        return f"the proxy refuses to connect (HTTP {cause.status})"
+    if isinstance(cause, aiohttp.ClientProxyConnectionError):
+        return "the proxy cannot be reached"
+    return None
 
 
 def _tls_failure(error: BaseException | None) -> ssl.SSLError | None:

@@ -17,15 +17,9 @@ from wacoex_cli.onboarding import checks
 from wacoex_cli.onboarding.journey import ONLY_A_PERSON, lacks_meta, newest_onboarding, skipped
 from wacoex_cli.onboarding.model import Route, StepResult, StepState
 from wacoex_cli.platforms.answers import NotSent, Unclear
-from wacoex_cli.platforms.error_codes import Outcome, classify
+from wacoex_cli.platforms.error_codes import Outcome, classify, error_of
 from wacoex_cli.platforms.events import Kind
-from wacoex_cli.platforms.meta import (
-    NOT_SHARED,
-    TOO_LATE,
-    Requested,
-    SyncType,
-    error_of,
-)
+from wacoex_cli.platforms.meta import NOT_SHARED, TOO_LATE, Requested, SyncType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

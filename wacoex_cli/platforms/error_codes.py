@@ -12,8 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from wacoex_cli.platforms.answers import Refused
 
 Scope = Literal["person", "number", "account"]
 
@@ -121,6 +125,31 @@ def classify_open(code: int) -> ErrorCode:
     if known.outcome is not Outcome.ROW:
         return known
     return next((it for it in with_subcodes(code) if it.outcome is Outcome.STOP), known)
+
+
+def error_of(refused: Refused) -> WacoexError:
+    """The failure that a refusal of Meta is reported as."""
+    known = classify(refused.code, refused.subcode)
+    facts = {
+        "code": refused.code,
+        "subcode": refused.subcode,
+        "fbtrace_id": refused.fbtrace_id,
+        "message": refused.message or None,
+        "details": refused.details or None,
+        "user_text": refused.user_text or None,
+    }
+    kind: type[WacoexError] = RefusedError
+    if known.is_credential:
+        kind = CredentialError
+    elif known.outcome in {Outcome.RETRY, Outcome.AMBIGUOUS} or refused.http_status >= 500:
+        kind = TemporaryError
+    return kind(
+        f"Meta refused: {known.cause} (code {refused.code})",
+        # What the code means for a message says nothing about what was asked.
+        hint="try again in a minute" if known.outcome is Outcome.AMBIGUOUS else known.hint,
+        code=f"meta_{refused.code}",
+        details={name: value for name, value in facts.items() if value is not None},
+    )
 
 
 def retry_delay_seconds(code: ErrorCode, tries: int) -> float:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
-from wacoex_cli.errors import CredentialError, RefusedError, TemporaryError, WacoexError
+from wacoex_cli.errors import CredentialError, TemporaryError, WacoexError
 from wacoex_cli.foundation.http import (
     LONGEST_WAIT_SECONDS,
     Answer,
@@ -42,7 +42,7 @@ from wacoex_cli.platforms.answers import (
     user_in,
     wrong_kind,
 )
-from wacoex_cli.platforms.error_codes import Outcome, classify
+from wacoex_cli.platforms.error_codes import Outcome, classify, error_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -161,7 +161,8 @@ class Meta:
     ) -> NodePage:
         """Up to `most` (at most 100) phone numbers of a WABA, as Meta gives them.
 
-        Source: "Meta: phone numbers of a WhatsApp Business Account".
+        `fields` are documented for this list; which ones it gives is not, so some may be refused
+        or left out. Source: "Meta: phone numbers of a WhatsApp Business Account".
         """
         params = {"fields": ",".join(fields), "limit": str(most)}
         return await self._page(f"{waba_id}/phone_numbers", params, IdOf.ACCOUNT, after)
@@ -172,7 +173,8 @@ class Meta:
         """Fields of up to 50 phone numbers in one request, or why a number could not be read.
 
         In their order; None is what Meta had no time for. Each counts as a read. Raises as the
-        others do when the whole request fails. Source: "Graph API: batch requests".
+        others do when the whole request fails. Source: "Graph API: batch requests", which wants
+        the token beside the batch; that the header will do there is not documented.
         """
         self.calls += len(questions)
         version, proof = self._root.rpartition("/")[2], self._proof()
@@ -611,31 +613,6 @@ async def exchange_code(http: Http, app: SignupApp, code: str) -> Secret:
             code="app_secret_wrong",
         )
     raise error_of(refused)
-
-
-def error_of(refused: Refused) -> WacoexError:
-    """The failure that a refusal of Meta is reported as."""
-    known = classify(refused.code, refused.subcode)
-    facts = {
-        "code": refused.code,
-        "subcode": refused.subcode,
-        "fbtrace_id": refused.fbtrace_id,
-        "message": refused.message or None,
-        "details": refused.details or None,
-        "user_text": refused.user_text or None,
-    }
-    kind: type[WacoexError] = RefusedError
-    if known.is_credential:
-        kind = CredentialError
-    elif known.outcome in {Outcome.RETRY, Outcome.AMBIGUOUS} or refused.http_status >= 500:
-        kind = TemporaryError
-    return kind(
-        f"Meta refused: {known.cause} (code {refused.code})",
-        # What the code means for a message says nothing about what was asked.
-        hint="try again in a minute" if known.outcome is Outcome.AMBIGUOUS else known.hint,
-        code=f"meta_{refused.code}",
-        details={name: value for name, value in facts.items() if value is not None},
-    )
 
 
 async def _answered(sending: Awaitable[Answer]) -> Answer | NotSent | Unclear:

@@ -116,18 +116,18 @@ def start(
     Beside the settings it writes customers.csv, messy.csv, menu.jpg and webhooks.ndjson. It keeps
     files that are there already.
     """
-    from wacoex_cli.sandbox import practice, serve, world
+    from wacoex_cli.sandbox import defaults, serve, world
 
     dialogue = TerminalDialogue(invocation)
     env = env.absolute()
-    _demand_own(env, practice.ENV_HEAD)
-    listener = practice.listener_url(listener_port)
+    _demand_own(env, defaults.ENV_HEAD)
+    listener = defaults.listener_url(listener_port)
 
     def say(base_url: str) -> None:
         kept = _write_practice(env, base_url)
         for line in (
             f"sandbox ready at {base_url} (this is not Meta); stop it with Ctrl-C",
-            f"written to {env.parent}: {env.name}, {', '.join(practice.practice_files())}",
+            f"written to {env.parent}: {env.name}, {', '.join(defaults.practice_files())}",
             *(f"{name} was there already, and stays as it is" for name in kept),
             "in another terminal:",
             f"  cd {env.parent}",
@@ -140,7 +140,7 @@ def start(
         ):
             dialogue.note(line)
 
-    pretend = practice.practice_world(listener)
+    pretend = defaults.practice_world(listener)
     with Working():
         received = serve.serve(pretend, port, say)
     if received != signal.SIGINT:
@@ -172,16 +172,16 @@ def _demand_own(env: Path, head: str) -> None:
 def _write_practice(env: Path, base_url: str) -> list[str]:
     """Write settings, token and files. Gives the names of the files that were there already."""
     from wacoex_cli.foundation.secrets import secret_path, write_secret
-    from wacoex_cli.sandbox import practice, world
+    from wacoex_cli.sandbox import defaults, world
 
-    values, kept = practice.settings(base_url, env.parent), []
+    values, kept = defaults.settings(base_url, env.parent), []
     try:
         env.touch(mode=_PRIVATE_FILE)
         env.chmod(_PRIVATE_FILE)
-        env.write_text(practice.env_text(values), encoding="utf-8")
+        env.write_text(defaults.env_text(values), encoding="utf-8")
         secrets = Path(values["WACOEX_CONFIG_DIR"]) / "secrets"
         write_secret(secret_path(secrets, "meta-token", None), world.DEFAULT_TOKEN)
-        for name, content in practice.practice_files().items():
+        for name, content in defaults.practice_files().items():
             try:
                 with (env.parent / name).open("xb") as file:
                     file.write(content)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import email
-import hashlib
 import hmac
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -24,6 +22,16 @@ from wacoex_cli.sandbox.faults import (
     spoil,
     unknown_object,
     wrong_parameter,
+)
+from wacoex_cli.sandbox.media import (
+    NO_FORM,
+    Form,
+    begin_example,
+    check_files,
+    read_form,
+    show_file,
+    take_example,
+    take_file,
 )
 from wacoex_cli.sandbox.messages import check_message, recipient_of
 from wacoex_cli.sandbox.templates import change_templates, settle_reviews
@@ -47,8 +55,6 @@ from wacoex_cli.sandbox.world import (
     READ_SCOPE,
     SEND_SCOPE,
     WABA,
-    ExampleUpload,
-    Medium,
     Node,
     Token,
     World,
@@ -89,50 +95,7 @@ _HISTORY_EVENT = {
 }
 _HISTORY_EVENT_FIELDS = {"id", "delivery_status", "timestamp", *_HISTORY_EVENT}
 
-# Meta: media, supported media types; the largest file of each in bytes.
-_OFFICE = "application/vnd.openxmlformats-officedocument"
-_MEGABYTE = 1024**2
-_MOST_BYTES: Mapping[str, int] = {
-    **dict.fromkeys(("image/jpeg", "image/png"), 5 * _MEGABYTE),
-    "image/webp": 500 * 1024,
-    **dict.fromkeys(("video/mp4", "video/3gpp"), 16 * _MEGABYTE),
-    **dict.fromkeys(
-        ("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"), 16 * _MEGABYTE
-    ),
-    **dict.fromkeys(
-        (
-            "text/plain",
-            "application/pdf",
-            "application/msword",
-            "application/vnd.ms-excel",
-            "application/vnd.ms-powerpoint",
-            f"{_OFFICE}.wordprocessingml.document",
-            f"{_OFFICE}.spreadsheetml.sheet",
-            f"{_OFFICE}.presentationml.presentation",
-        ),
-        100 * _MEGABYTE,
-    ),
-}
-_BEGINS: Mapping[str, re.Pattern[bytes]] = {
-    "image/jpeg": re.compile(rb"\xff\xd8\xff"),
-    "image/png": re.compile(rb"\x89PNG\r\n"),
-    "video/mp4": re.compile(rb"....ftyp", re.DOTALL),
-    "video/3gpp": re.compile(rb"....ftyp", re.DOTALL),
-    "application/pdf": re.compile(rb"%PDF-"),
-}
-# Graph API: resumable upload.
-_EXAMPLE_TYPES = ("application/pdf", "image/jpeg", "image/jpg", "image/png", "video/mp4")
-# What each parameter of a message takes. A GIF is an MP4 (Meta: template components).
-_FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "image": ("image/jpeg", "image/png"),
-    "video": ("video/",),
-    "gif": ("video/mp4",),
-    "document": ("application/", "text/plain"),
-}
-
 Selection = dict[str, Any]
-_Form = tuple[dict[str, str], tuple[str, bytes, str] | None]
-_NO_FORM: _Form = ({}, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +135,7 @@ async def answer(world: World, call: Call) -> Reply:
         try:
             is_upload = (call.method, target.edge) == ("POST", "media")
             # In a thread: messages that arrive meanwhile are answered as they come.
-            form = await asyncio.to_thread(_form, call) if is_upload else _NO_FORM
+            form = await asyncio.to_thread(read_form, call) if is_upload else NO_FORM
             reply = json_reply(_answer(world, call, target, form))
         except GraphError as error:
             reply = error.reply(world.trace_id())
@@ -182,11 +145,16 @@ async def answer(world: World, call: Call) -> Reply:
 
 
 async def _answer_batch(world: World, call: Call) -> Reply:
-    """The answers to the calls in a request, which takes as long as the slowest of them."""
-    fault = world.faults.choose(Request(path=call.path)).fault
+    """The answers to the calls in a request, which takes as long as the slowest of them.
+
+    A fault strikes the whole request where its `path` is `?batch`.
+    """
+    fault = world.faults.choose(Request(f"{call.path}?batch", only_by_path=True)).fault
     try:
         world.token_of(call)
         calls = batched_calls(call)
+        if not world.settings.batch_passes_token:
+            calls = [replace(part, headers={}) for part in calls]
         replies = await asyncio.gather(*(answer(world, part) for part in calls))
         reply = batch_reply(call, replies)
     except GraphError as error:
@@ -197,23 +165,23 @@ async def _answer_batch(world: World, call: Call) -> Reply:
     return reply if fault is None else spoil(fault, reply, world.trace_id())
 
 
-def _answer(world: World, call: Call, target: _Target, form: _Form) -> dict[str, object]:
+def _answer(world: World, call: Call, target: _Target, form: Form) -> dict[str, object]:
     if (call.method, target.edge) == ("GET", "subscriptions"):
         return _subscriptions(world, call, target.node)
     if (target.node, target.edge) == ("oauth", "access_token"):
         return _exchange(world, call)
     if call.method == "POST" and target.node.startswith("upload:"):
-        return _take_example(world, call, target.node)
+        return take_example(world, call, target.node)
     token = world.token_of(call)
     if (call.method, target.edge) == ("POST", "uploads"):
-        return _begin_example(world, call, token, target.node)
+        return begin_example(world, call, token, target.node)
     if call.method in ("POST", "DELETE") and target.edge == "subscribed_apps":
         node = world.visible_node(token, call, target.node, READ_SCOPE)
         return _change_subscription(world, call, token, node)
     if (call.method, target.edge) == ("POST", "media"):
-        return _upload(world, world.visible_node(token, call, target.node, SEND_SCOPE), form)
+        return take_file(world, world.visible_node(token, call, target.node, SEND_SCOPE), form)
     if call.method in ("GET", "DELETE") and target.edge is None and target.node in world.media:
-        return _medium(world, call, token, target.node)
+        return show_file(world, call, token, target.node)
     if (call.method, target.edge) == ("POST", "smb_app_data"):
         return _start_sync(world, call, world.visible_node(token, call, target.node, READ_SCOPE))
     if call.method == "POST" and target.edge in _NEVER_POSTED:
@@ -281,7 +249,12 @@ def _listed_numbers(world: World, call: Call, node: Node, fields: str | None) ->
     if len(page["data"]) > (world.settings.list_most or LARGEST_PAGE):
         said = "Please reduce the amount of data you're asking for, then retry your request"
         raise GraphError(1, message=said, status=500)
-    return {**page, "data": [select(each, fields) for each in page["data"]]}
+    omitted = world.settings.list_omits
+    rows = [
+        {name: value for name, value in select(each, fields).items() if name not in omitted}
+        for each in page["data"]
+    ]
+    return {**page, "data": rows}
 
 
 def _page(
@@ -577,151 +550,6 @@ def _message_history(world: World, call: Call, phone_number: Node) -> dict[str, 
     return _page(call, rows, "message_history")
 
 
-def _upload(world: World, node: Node, form: _Form) -> dict[str, object]:
-    """Keep a file for the messages of a number (Meta: media, upload media).
-
-    Raises GraphError 100 for a form without `messaging_product`, `type` or `file`, for a type that
-    is not supported, and for a file that is empty or larger than its type may be. Our choice, so
-    that a mistake shows: 131053 for content of another type than its part says.
-    """
-    if node.kind is not PHONE_NUMBER:
-        raise nonexisting_field("media", node.kind.name)
-    texts, file = form
-    if texts.get("messaging_product") != "whatsapp":
-        raise wrong_parameter("The parameter messaging_product is required.")
-    if file is None:
-        raise wrong_parameter("The parameter file is required.")
-    media_type, content, sha256 = file
-    if not texts.get("type"):
-        raise wrong_parameter("The parameter type is required.")
-    most = _MOST_BYTES.get(media_type)
-    if most is None:
-        raise wrong_parameter(
-            "Param file must be a file with one of the following types: "
-            f"{', '.join(_MOST_BYTES)}. Received file of type '{media_type}'."
-        )
-    if not content:
-        raise wrong_parameter("Param file must not be empty.")
-    if len(content) > most:
-        raise wrong_parameter(f"Param file must be at most {most} bytes. Received {len(content)}.")
-    begins = _BEGINS.get(media_type)
-    if begins and not begins.match(content[:64]):
-        raise GraphError(131053, f"The file is not of type {media_type}.")
-    media_id = f"{1_037_000_000_000_000 + world.next_number()}"
-    world.media[media_id] = Medium(media_id, node.id, media_type, sha256, len(content), world.now())
-    world.uploads[sha256, node.id] += 1
-    return {"id": media_id}
-
-
-def _begin_example(world: World, call: Call, token: Token, app_id: str) -> dict[str, object]:
-    """Begin the upload of an example (Graph API: resumable upload).
-
-    Raises GraphError 100 for another app than the token's, and for a type that is not taken.
-    """
-    if app_id != token.app_id:
-        raise unknown_object(call.method, app_id)
-    for key in ("file_name", "file_length", "file_type"):
-        if not call.query.get(key):
-            raise wrong_parameter(f"The parameter {key} is required.")
-    media_type, length = call.query["file_type"], call.query["file_length"]
-    if media_type not in _EXAMPLE_TYPES:
-        raise wrong_parameter(f"Param file_type must be one of {', '.join(_EXAMPLE_TYPES)}")
-    if not length.isascii() or not length.isdecimal() or not 1 <= int(length) < 2**31:
-        raise wrong_parameter("Param file_length must be the number of bytes")
-    session = f"upload:MTphdHRhY2htZW50{world.next_number()}=="
-    world.sessions[session] = ExampleUpload(app_id, media_type, int(length))
-    return {"id": f"{session}?sig=ARZ{world.next_number()}"}
-
-
-def _take_example(world: World, call: Call, session: str) -> dict[str, object]:
-    """Take the file of an upload that has begun, as a whole; gives its handle."""
-    token = world.token_of(call, "oauth")
-    found = world.sessions.get(session)
-    if found is None or found.app_id != token.app_id or not call.query.get("sig"):
-        raise unknown_object(call.method, session)
-    if call.headers.get("file_offset") != "0":
-        raise wrong_parameter("The header file_offset must be 0: nothing was uploaded yet.")
-    if len(call.body) != found.size:
-        raise wrong_parameter(f"The file must have {found.size} bytes. Received {len(call.body)}.")
-    begins = _BEGINS.get(found.media_type)
-    if begins and not begins.match(call.body[:64]):
-        raise wrong_parameter(f"The file is not of type {found.media_type}.")
-    del world.sessions[session]
-    handle = f"4::{base64.b64encode(found.media_type.encode()).decode()}:{world.next_number()}"
-    world.handles.add(handle)
-    return {"h": handle}
-
-
-def _form(call: Call) -> _Form:
-    """The texts of a form, and of its file the type, the content and its hash.
-
-    Only the heads of the parts are parsed as mail: a large file must not stop the whole world.
-    """
-    kind = email.message_from_string(f"Content-Type: {call.headers.get('content-type', '')}\n\n")
-    boundary = kind.get_param("boundary")
-    if kind.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
-        raise wrong_parameter("The body must be multipart/form-data.")
-    texts, file = dict[str, str](), None
-    body, between = call.body, f"\r\n--{boundary}".encode()
-    begin = len(between)
-    while (head_end := body.find(b"\r\n\r\n", begin)) >= 0:
-        end = body.find(between, head_end)
-        if end < 0:
-            raise wrong_parameter("The form is not complete.")
-        part = email.message_from_bytes(body[begin : head_end + 4])
-        content, begin = body[head_end + 4 : end], end + len(between) + 2
-        name = part.get_param("name", header="content-disposition")
-        if part.get_filename() is not None:
-            if name == "file":
-                file = (part.get_content_type(), content, hashlib.sha256(content).hexdigest())
-        else:
-            texts[str(name)] = content.decode("utf-8", "replace")
-    return texts, file
-
-
-def _medium(world: World, call: Call, token: Token, media_id: str) -> dict[str, object]:
-    """What is known of a file, or its end (Meta: media)."""
-    found = world.medium(media_id, call.query.get("phone_number_id"))
-    if found is None:
-        raise unknown_object(call.method, media_id)
-    world.visible_node(token, call, found.phone_number_id, SEND_SCOPE)
-    if call.method == "DELETE":
-        world.end_medium(media_id)
-        return {"success": True}
-    return {
-        "messaging_product": "whatsapp",
-        "url": f"https://lookaside.fbsbx.example/whatsapp_business/attachments/?mid={media_id}",
-        "mime_type": found.media_type,
-        "sha256": found.sha256,
-        "file_size": found.size,
-        "id": media_id,
-    }
-
-
-def _check_media(world: World, phone_number_id: str, body: object) -> None:
-    """Look up the ids of files in a message.
-
-    Raises GraphError 100 for an id that is not there, has ended, or is of another number, and
-    131053 for a type that does not belong into such a parameter (Meta: error codes).
-    """
-    if isinstance(body, list):
-        for each in body:
-            _check_media(world, phone_number_id, each)
-    if not isinstance(body, dict):
-        return
-    for name, value in body.items():
-        if name in _FAMILIES and isinstance(value, dict) and "id" in value:
-            found = world.medium(str(value["id"]), phone_number_id)
-            if found is None:
-                raise wrong_parameter(
-                    f"Param {name}['id'] is not a valid whatsapp business account media"
-                    " attachment ID"
-                )
-            if not found.media_type.startswith(_FAMILIES[name]):
-                raise GraphError(131053, f"Unsupported {name} mime type {found.media_type}")
-        _check_media(world, phone_number_id, value)
-
-
 def _send_message(world: World, call: Call, phone_number_id: str, fault: Fault | None) -> Reply:
     """One attempt to send: checked, rated, taken or refused, and kept in the log.
 
@@ -779,5 +607,5 @@ def _take(world: World, call: Call, phone_number_id: str, body: object, at: floa
     recipient = check_message(
         body, sender=phone.phone, find_template=find_template, user_ids=world.user_ids
     )
-    _check_media(world, phone_number_id, body)
+    check_files(world, phone_number_id, body)
     return world.take(phone_number_id, recipient, at)

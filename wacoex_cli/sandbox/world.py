@@ -309,8 +309,9 @@ class Behaviour:
 
     `shares_history` is what the owner of the phone chose while connecting. Without
     `returns_callback_data` statuses lack what the sender gave a message to be known by. The list
-    of an account's numbers refuses the fields in `list_refuses`, and pages of more than
-    `list_most` numbers as too much data. Without `takes_batches` a request holds one question.
+    of an account's numbers refuses the fields in `list_refuses`, leaves out those in `list_omits`,
+    and refuses pages of more than `list_most` numbers as too much data. Without `takes_batches` a
+    request holds one question; without `batch_passes_token` its questions come without a token.
     """
 
     app_secret: str | None = field(default=None, repr=False)
@@ -320,8 +321,10 @@ class Behaviour:
     shares_history: bool = True
     returns_callback_data: bool = True
     list_refuses: frozenset[str] = frozenset()
+    list_omits: frozenset[str] = frozenset()
     list_most: int | None = None
     takes_batches: bool = True
+    batch_passes_token: bool = True
 
 
 class World:

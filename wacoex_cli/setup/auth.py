@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wacoex_cli.channels import registry
@@ -92,6 +93,7 @@ async def _examine_all(
 
     # The event loop has started, so that the HTTP client belongs to it.
     look = Look(workspace, workspace.clock.now())
+    look.take_time_for(len(tokens))
     questions, ids = [], []
     for channel, token in tokens.items():
         settings = workspace.settings_for(channel) if channel else workspace.settings
@@ -115,13 +117,20 @@ async def _examine_all(
 
 
 async def _wrong_ids(look: Look, meta: Meta, channel: Channel | None) -> tuple[WacoexError, ...]:
-    """The ids of a channel that belong to something else, such as a portfolio."""
+    """The ids of a channel that belong to something else, such as a portfolio.
+
+    An account is asked about once, and numbers with the same token in one request.
+    """
     questions: list[Awaitable[object]] = []
     if channel and channel.waba_id:
-        questions.append(look.ask(meta.waba(channel.waba_id, _OF_ACCOUNT)))
+        of_account = partial(meta.waba, channel.waba_id, _OF_ACCOUNT)
+        questions.append(look.once((meta.caller, channel.waba_id), of_account))
     if channel and channel.phone_number_id:
-        questions.append(look.ask(meta.phone_number(channel.phone_number_id, _OF_NUMBER)))
-    found = await asyncio.gather(*questions)
+        questions.append(look.joined(meta).read(channel.phone_number_id, _OF_NUMBER))
+    found = await asyncio.gather(*questions, return_exceptions=True)
+    for unexpected in found:
+        if isinstance(unexpected, BaseException) and not isinstance(unexpected, WacoexError):
+            raise unexpected
     return tuple(it for it in found if isinstance(it, WacoexError) and it.code == WRONG_KIND)
 
 
