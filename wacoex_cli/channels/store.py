@@ -112,6 +112,13 @@ class Channels:
             str(row["name"]) for row in self._state.rows("SELECT name FROM channels ORDER BY name")
         ]
 
+    def respondio_ids(self) -> frozenset[int]:
+        """The ids that channels have at respond.io, archived ones too."""
+        rows = self._state.tuples(
+            "SELECT respondio_channel_id FROM channels WHERE respondio_channel_id IS NOT NULL"
+        )
+        return frozenset(number for (number,) in rows)
+
     def find(self, name: str) -> Channel | None:
         """The channel of exactly that name, archived or not."""
         row = self._state.row("SELECT * FROM channels WHERE name = ?", [name])

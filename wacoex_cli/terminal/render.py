@@ -284,12 +284,13 @@ class Result(NamedTuple):
     gives its items as JSON, some at a time, with `, ` between them.
     `beside_rows` is what the rows of a pipe cannot hold and a person at the other end must know:
     it goes to standard error when standard output is no terminal.
+    `text` is not made where JSON is written: nobody reads it.
     A screen with more than `most_lines` lines folds what can be folded. Its times are said in
     `zone`, that of the channel it is about, or else in the one of the settings.
     """
 
     data: Mapping[str, object]
-    text: Sequence[Part | ForPerson | ForPipe] = ()
+    text: Iterable[Part | ForPerson | ForPipe] = ()
     exit_code: int = 0
     errors: Sequence[WacoexError] = ()
     lists: Mapping[str, Iterable[str]] = MappingProxyType({})
