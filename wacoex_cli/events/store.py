@@ -83,7 +83,7 @@ _ANSWERS = (
     "SELECT phone_number_id, phone, respondio_channel_id,"
     """ SUM(CASE WHEN data LIKE '%"type":"free_customer_service"%' THEN 1 ELSE 0 END) AS free,"""
     """ SUM(CASE WHEN data LIKE '%"type":"regular"%' THEN 1 ELSE 0 END) AS charged"""
-    " FROM events WHERE kind = ? AND at >= ? AND at < ?"
+    " FROM events WHERE {of_whom} AND kind = ? AND at >= ? AND at < ?"
     """ AND data LIKE '%"status":"delivered"%' AND data LIKE '%"category":"service"%'"""
     " GROUP BY phone_number_id, phone, respondio_channel_id"
 )
@@ -480,13 +480,18 @@ class EventLog:
         found = self._state.value("SELECT MAX(newest_at) FROM arrivals WHERE source = ?", [source])
         return from_text(found) if found else None
 
-    def answers(self, month: str) -> list[PricedAnswers]:
+    def answers(self, month: str, numbers: Numbers | None = None) -> list[PricedAnswers]:
         """The answers (service messages) that were delivered in a month, such as `2026-11`, UTC.
 
-        One for each of our numbers as Meta names it. Answers in the free window after an ad are
-        neither free nor charged ones here (Meta: pricing of non-template messages).
+        One for each of our numbers as Meta names it, or for those given. Answers in the free
+        window after an ad are neither free nor charged ones here (Meta: pricing of non-template
+        messages).
         """
-        rows = self._state.rows(_ANSWERS, [Kind.STATUS, f"{month}-", f"{month}-~"])
+        of_whom, wanted = "1 = 1", [Kind.STATUS, f"{month}-", f"{month}-~"]
+        if numbers is not None:
+            of_whom = f"{NUMBER} IN (SELECT value FROM json_each(?))"
+            wanted.insert(0, json.dumps(numbers.all_numbers))
+        rows = self._state.rows(_ANSWERS.format(of_whom=of_whom), wanted)
         found = []
         for row in rows:
             known = [name for name in _ADDRESS_NAMES if row[name] is not None]
@@ -690,12 +695,17 @@ class ActiveContacts:
             list(dict.fromkeys(rows)),
         )
 
-    def addresses(self, month: str) -> set[str]:
-        """The addresses under which somebody was active."""
-        rows = self._state.rows(
-            "SELECT DISTINCT address FROM active_contacts WHERE month = ?", [month]
-        )
-        return {row["address"] for row in rows}
+    def addresses(self, month: str, among: Collection[str] | None = None) -> set[str]:
+        """The addresses, or those of them that are given, under which somebody was active."""
+        if among is None:
+            sql, wanted = "SELECT DISTINCT address FROM active_contacts WHERE month = ?", [month]
+        else:
+            sql = (
+                "SELECT value FROM json_each(?) AS wanted WHERE EXISTS (SELECT 1 FROM"
+                " active_contacts WHERE month = ? AND address = wanted.value)"
+            )
+            wanted = [json.dumps(sorted(among)), month]
+        return {address for (address,) in self._state.tuples(sql, wanted)}
 
     def count(self, month: str, groups: Sequence[Collection[str]]) -> list[tuple[int, int]]:
         """How many persons were active under the addresses of each group, how many by echoes only.

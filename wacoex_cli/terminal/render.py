@@ -155,6 +155,14 @@ class Invocation:
             if state.is_new and state.path != real_path(default_state_path()):
                 messages.note(f"a new state file: {state.path}")
 
+        def on_update(size: int) -> None:
+            if size >= _LARGE_FILE:
+                megabytes = f"{size / 1e6:,.0f} MB"
+                messages.note(
+                    f"bringing the state file ({megabytes}) up to date for this version: this may"
+                    " take a minute; if it is stopped, nothing is lost"
+                )
+
         return open_workspace(
             env_file=self.env_file,
             warn=messages.warn,
@@ -162,8 +170,13 @@ class Invocation:
             detail=messages.detail,
             announce=announce,
             on_state=on_state,
+            on_update=on_update,
             only_reads=output.process.keeps_nothing,
         )
+
+
+_LARGE_FILE = 50_000_000
+"""Bringing a state file of so many bytes up to date takes so long that a person wonders."""
 
 
 class Messages:
