@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+from collections import defaultdict
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -388,16 +389,16 @@ def _ask(
 
     state = workspace.state
     look = Look(workspace, now, Facts(state).calls_in_hour(now))
-    waiting = {it.channel.channel_id: _waiting(state, it.channel) for it in found if is_whole}
+    waiting = _waiting(state) if is_whole else {}
     names: dict[str, set[str]] = {}
     for facts in found if is_whole else ():
-        wanted = {each.name for each in waiting[facts.channel.channel_id]}
+        wanted = {each.name for each in waiting.get(facts.channel.channel_id, ())}
         names.setdefault(facts.channel.waba_id or "", set()).update(wanted)
 
     async def more(facts: ChannelFacts) -> None:
         """What Meta knows beside number and account: our app's webhooks, templates to be sent."""
         channel = facts.channel
-        planned = waiting[channel.channel_id]
+        planned = waiting.get(channel.channel_id, ())
         hook: Subscription | WacoexError | None
         pairs: tuple[Pair, ...] | WacoexError
         try:
@@ -429,18 +430,21 @@ def _ask(
         _take_failures(facts, gathered)
 
 
-def _waiting(state: State, channel: Channel) -> list[Template]:
+def _waiting(state: State) -> dict[int, list[Template]]:
     """The templates of broadcasts that Meta is still to be sent, as they were planned.
 
-    What was planned for respond.io is checked against its own copy before it is sent.
+    By channel_id, those of the newest broadcasts first. What was planned for respond.io is checked
+    against its own copy before it is sent.
     """
-    texts = dict.fromkeys(
-        broadcast.template
-        for broadcast in Broadcasts(state).of_channel(channel.channel_id, None)
-        if broadcast.provider is Provider.META and broadcast.status in _TO_BE_SENT
-    )
-    planned = (Template.from_json(json.loads(text)) for text in texts)
-    return [version for each in planned for version in each.versions][:_MOST_TEMPLATES]
+    texts: dict[int, dict[str, None]] = defaultdict(dict)
+    for broadcast in Broadcasts(state).in_status(_TO_BE_SENT):
+        if broadcast.provider is Provider.META:
+            texts[broadcast.channel_id][broadcast.template] = None
+    found = {}
+    for channel_id, its in texts.items():
+        planned = (Template.from_json(json.loads(text)) for text in its)
+        found[channel_id] = [version for each in planned for version in each.versions]
+    return {channel_id: its[:_MOST_TEMPLATES] for channel_id, its in found.items()}
 
 
 async def _templates(
