@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sqlite3
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +22,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from freezegun import freeze_time
 
+from wacoex_cli.events.checks import TRAFFIC
+from wacoex_cli.events.store import catch_up
+from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN
@@ -124,6 +128,33 @@ def test_events_are_listed_and_every_projection_catches_up(
     after = rows(path, "SELECT * FROM cursors")
     assert {cursor["event_id"] for cursor in after} == {newest["id"]}
     assert len(after) >= len(before)
+
+
+def test_the_table_of_traffic_is_filled_as_its_projection_would_fill_it(path: Path) -> None:
+    traffic = "SELECT * FROM traffic ORDER BY number, kind, day"
+    with closing(open_state(path)) as state:
+        filled = state.rows(traffic)
+        with state.transaction():
+            state.execute("DELETE FROM traffic")
+            state.execute("DELETE FROM cursors WHERE consumer = 'traffic'")
+        catch_up(state, (TRAFFIC,), SystemClock())
+
+        assert {row["kind"] for row in filled} >= {"echo", "message"}
+        assert state.rows(traffic) == filled
+
+
+def test_a_large_file_says_that_it_is_brought_up_to_date(
+    path: Path, run: Callable[..., Any]
+) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE filling AS SELECT zeroblob(50000000) AS empty")
+
+    first, second = run("channel", "list"), run("channel", "list")
+
+    assert (first.code, second.code) == (0, 0)
+    assert "bringing the state file (5" in first.err
+    assert "if it is stopped, nothing is lost" in first.err
+    assert "up to date" not in second.err
 
 
 @pytest.mark.parametrize(

@@ -47,12 +47,10 @@ def main() -> None:
     show(
         "a broadcast against a sequential loop",
         (
-            Figure("accepted per second, loop", loop.accepted_rate(), decimals=2),
-            Figure("accepted per second, broadcast", engine.accepted_rate(), decimals=2),
             Figure("times as fast", ratio, at_least=5.5, decimals=2),
             Figure("answers 130429, broadcast", engine.throttled(), at_most=0),
-            *stalls.figures(),
         ),
+        str(stalls),
     )
 
 

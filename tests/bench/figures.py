@@ -75,13 +75,20 @@ def seconds_until_rate(
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table; without a bound it is for information only."""
+    """One line of the table: what was measured, and the bounds it has to keep.
+
+    Raises ValueError without a bound: nobody can tell from such a line whether all is well.
+    """
 
     what: str
     measured: float
     at_least: float | None = None
     at_most: float | None = None
     decimals: int = 0
+
+    def __post_init__(self) -> None:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError(f"{self.what}: a figure needs a bound")
 
     def cells(self) -> tuple[str, str, str]:
         """What, measured, wanted."""
@@ -93,11 +100,16 @@ class Figure:
         return self.what, f"{self.measured:.{self.decimals}f}", wanted + (" MISSED" * missed)
 
 
-def show(title: str, figures: Iterable[Figure]) -> None:
-    """Print a table, with the machine it was measured on."""
-    load = os.getloadavg()[0]
+def show(title: str, figures: Iterable[Figure], machine: str = "") -> None:
+    """Print a table, with the machine it was measured on; `machine` says more about that."""
+    facts = (
+        f"{os.cpu_count()} cores",
+        f"load {os.getloadavg()[0]:.1f}",
+        f"CPython {platform.python_version()}",
+        *([machine] if machine else []),
+    )
     print(f"\n{title}")
-    print(f"  ({os.cpu_count()} cores, load {load:.1f}, CPython {platform.python_version()})")
+    print(f"  ({', '.join(facts)})")
     rows = [("what", "measured", "wanted"), *(figure.cells() for figure in figures)]
     width = max(len(row[0]) for row in rows)
     for what, measured, wanted in rows:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 RECIPIENTS = 1_000
 KILLS = 50
+# Of the faults one percent each: so many are refused for good, and after so many nobody knows.
+REFUSED, UNANSWERED = RECIPIENTS // 100, 3 * RECIPIENTS // 100
 TROUBLE: tuple[dict[str, Any], ...] = (
     *(
         {"kind": kind, "probability": 0.01}
@@ -91,13 +93,15 @@ def measure(title: str, *faults: dict[str, Any]) -> None:
         title,
         (
             Figure("kills", len(in_flight), KILLS, KILLS),
-            Figure("accepted", counts["accepted"]),
             Figure("taken by the server", len(taken), at_least=counts["accepted"]),
             Figure("taken twice", twice, at_most=0),
             Figure("lost", RECIPIENTS - settled, at_most=0),
-            Figure("rejected", counts["rejected"]),
-            Figure("ambiguous", counts["ambiguous"], at_most=None if faults else together),
-            Figure("in flight at the kills, together", together),
+            Figure("rejected", counts["rejected"], at_most=3 * REFUSED if faults else 0),
+            Figure(
+                "ambiguous",
+                counts["ambiguous"],
+                at_most=together + (2 * UNANSWERED if faults else 0),
+            ),
             Figure("most in flight at a kill", max(map(len, in_flight)), at_most=64),
         ),
     )

@@ -177,14 +177,6 @@ def lost(state: Path, answered: list[tuple[int, float]]) -> int:
     return sum(f"wamid.{number}" not in reported for number, _ in answered)
 
 
-def unseen(state: Path) -> int:
-    """How many events the projection that is furthest behind has not looked at."""
-    with contextlib.closing(sqlite3.connect(state)) as db:
-        (newest,) = db.execute("SELECT MAX(event_id) FROM events").fetchone()
-        (last,) = db.execute("SELECT MIN(event_id) FROM cursors").fetchone()
-    return int(newest) - int(last or 0)
-
-
 def most_memory(process: subprocess.Popen[bytes]) -> float:
     """The most memory the process ever had, in MiB; 0 where the system does not tell."""
     with contextlib.suppress(OSError):
@@ -199,7 +191,7 @@ def main() -> None:
         state = Path(name) / "wacoex.db"
         with listener(state) as (process, port):
             answered = delivered(port, None)
-            behind, memory = unseen(state), most_memory(process)
+            memory = most_memory(process)
         milliseconds = sorted(seconds * 1000 for _, seconds in answered)
         show(
             f"signed webhooks over {CONNECTIONS} connections for {SECONDS:g} seconds",
@@ -208,10 +200,7 @@ def main() -> None:
                 Figure(
                     "median answer, ms", statistics.median(milliseconds), at_most=50, decimals=1
                 ),
-                Figure("slowest of 99 %, ms", milliseconds[len(milliseconds) * 99 // 100]),
-                Figure("slowest answer, ms", milliseconds[-1]),
                 Figure("answered and lost", lost(state, answered), at_most=0),
-                Figure("events the slowest projection has yet to see", behind),
                 Figure("memory of the listener, MiB", memory, at_most=150),
             ),
         )

@@ -41,15 +41,15 @@ def main() -> None:
     """One number, then two."""
     together, stalls = send_two("first")
     wanted = figures(together, 2 * RECIPIENTS, " together")
-    show("two processes, one number", (*wanted, *stalls.figures()))
+    show("two processes, one number", wanted, str(stalls))
     apart, stalls = send_two("second")
     show(
         "two processes, two numbers",
         (
             *figures(apart.of(PHONE_NUMBER_ID), RECIPIENTS, ", first number"),
             *figures(apart.of(SECOND_PHONE_NUMBER_ID), RECIPIENTS, ", second number"),
-            *stalls.figures(),
         ),
+        str(stalls),
     )
 
 

@@ -7,8 +7,6 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from tests.bench.figures import Figure
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,12 +27,9 @@ class Stalls:
         self.longest = max(self.longest, overslept)
         self.beyond_guard += overslept > _NOTED_SECONDS
 
-    def figures(self) -> tuple[Figure, ...]:
-        """For information: what no sender could have done anything about."""
-        return (
-            Figure("stalls of this machine beyond 25 ms", self.beyond_guard),
-            Figure("longest stall of this machine, ms", 1000 * self.longest),
-        )
+    def __str__(self) -> str:
+        times = f"{self.beyond_guard} stalls beyond {1000 * _NOTED_SECONDS:.0f} ms"
+        return f"{times}, the longest {1000 * self.longest:.0f} ms"
 
 
 @contextlib.contextmanager

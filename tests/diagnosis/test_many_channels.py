@@ -31,6 +31,14 @@ COMMANDS = (
     "channel list",
     "mac",
     "mac --channel shop3",
+    # Without a token nobody is asked, and what comes before and after it happens.
+    "status",
+    "doctor",
+    "reminder notify --dry-run --to json://127.0.0.1:9",
+    "partner check",
+    "channel show shop3",
+    "device list --channel shop3",
+    "optout list",
 )
 _VALUE = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
 _VALUES = re.compile(r"\?(?:, \?)+")

@@ -10,8 +10,9 @@ import pytest
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import CHANNELS
 from wacoex_cli.channels.model import Channel, Details
-from wacoex_cli.events.checks import TRAFFIC, Summary, Unsupported, flows, summaries
-from wacoex_cli.events.store import EventLog, catch_up
+from wacoex_cli.channels.store import Signs
+from wacoex_cli.events.checks import TRAFFIC, EchoFlow, Summary, Unsupported, flows, summaries
+from wacoex_cli.events.store import EventLog, Numbers, catch_up
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
 from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
@@ -35,6 +36,10 @@ class Log:
     def channels(self) -> list[Channel]:
         return [registry.known(self.state, name) for name in ("shop", "desk")]
 
+    @property
+    def numbers(self) -> Numbers:
+        return Numbers(self.state, Signs(self.state).addresses_by_channel(self.channels))
+
     def tell(self, kind: Kind, hours_ago: float = 1, **known: Any) -> None:
         self.reported += 1
         at = to_text(self.now - timedelta(hours=hours_ago))
@@ -54,7 +59,7 @@ class Log:
 
     def shop(self) -> Summary:
         catch_up(self.state, (CHANNELS,), self.clock)
-        return summaries(self.state, self.channels, self.now)[1]
+        return summaries(self.state, self.channels, self.numbers, self.now)[1]
 
     def only(self) -> Unsupported:
         [found] = self.shop().messages
@@ -182,9 +187,21 @@ def test_echoes_and_messages_of_contacts_are_counted_by_day_and_number(reported:
     reported.tell(Kind.STANDBY, hours_ago=3, data={"status": "delivered"})
 
     catch_up(reported.state, (CHANNELS, TRAFFIC), reported.clock)
-    found = flows(reported.state, reported.channels, reported.now)
+    found = flows(reported.state, reported.numbers, reported.now + timedelta(days=4))
 
     assert found[1].echo_days == ("2026-11-06", "2026-11-07")
     assert found[1].last_echo_at == "2026-11-07T11:00:00.000Z"
     assert found[1].inbound == (("2026-11-07", 3),)
     assert found[2].echo_days == ("2026-11-07",)
+
+
+def test_what_was_before_an_echo_of_the_last_three_days_is_not_read(reported: Log) -> None:
+    for hours_ago in (1, 2, 6 * 24):
+        reported.tell(Kind.ECHO, hours_ago=hours_ago)
+    reported.tell(Kind.ECHO, hours_ago=6 * 24, phone="+6560000002")
+
+    catch_up(reported.state, (CHANNELS, TRAFFIC), reported.clock)
+    found = flows(reported.state, reported.numbers, reported.now)
+
+    assert found[1] == EchoFlow(("2026-11-07",), "2026-11-07T11:00:00.000Z")
+    assert found[2].echo_days == ("2026-11-01",)

@@ -17,7 +17,7 @@ from wacoex_cli.channels.model import Details
 from wacoex_cli.channels.store import Channels
 from wacoex_cli.events.store import EventLog, catch_up
 from wacoex_cli.events.unclear import check_understood, unclear_events
-from wacoex_cli.events.unplaced import check_placed, unplaced_events
+from wacoex_cli.events.unplaced import Places, check_placed, unplaced_events
 from wacoex_cli.events.wrapping import read_delivery
 from wacoex_cli.findings.model import Finding, Severity
 from wacoex_cli.foundation.clock import SystemClock
@@ -145,13 +145,14 @@ def found_in(state: State) -> list[Finding]:
     [channel] = Channels(state).all_channels()
     facts = stored_facts(state, [channel], NOW)[channel.channel_id]
     templates = list(EventLog(state).find(kinds=[Kind.TEMPLATE_STATUS]))
-    unclear = unclear_events(state, NOW)
+    places = Places(state)
+    unclear = unclear_events(state, places, NOW)
     return [
         *check_connection(facts.connection, "shop", NOW),
         *check_account(facts.account_events, templates, {}, "shop", NOW, ""),
-        *check_understood(unclear, "shop"),
-        *check_understood(unclear, None),
-        *check_placed(unplaced_events(state, NOW)),
+        *check_understood(unclear.get("shop", ()), "shop"),
+        *check_understood(unclear.get(None, ()), None),
+        *check_placed(unplaced_events(state, places, NOW)),
     ]
 
 
@@ -383,8 +384,8 @@ def test_what_is_no_object_beside_one_that_was_read_is_to_be_looked_at(
 def test_after_thirty_days_nobody_is_asked_to_look_any_more(shop: State) -> None:
     take(shop, webhook("account_update", {"event": "ACCOUNT_MOON_PHASE"}))
 
-    assert unclear_events(shop, NOW + timedelta(days=29))
-    assert unclear_events(shop, NOW + timedelta(days=31)) == []
+    assert unclear_events(shop, Places(shop), NOW + timedelta(days=29))
+    assert unclear_events(shop, Places(shop), NOW + timedelta(days=31)) == {}
 
 
 @pytest.mark.parametrize("value", ["blocked", "STOP_ALL", 7, None])

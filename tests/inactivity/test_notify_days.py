@@ -29,7 +29,7 @@ def test_hourly_runs_for_20_days_send_exactly_the_notices_of_the_rule(run, inbox
             done = notify(Invocation(), to=[inbox.url])
 
             assert done.exit_code == 0
-            assert len(done.text) == len(inbox.messages) - before
+            assert len(list(done.text)) == len(inbox.messages) - before
             answer += [(hour / 24, title) for title in inbox.titles[before:]]
         again = run("reminder", "notify", "--to", inbox.url, "--json")
 

@@ -13,6 +13,7 @@ from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State
 from wacoex_cli.platforms.events import Event, EventData, Kind, Payload, Source, Via
+from wacoex_cli.templates.model import Template
 
 _STATES = ("accepted", "failed", "ambiguous", "delivered", "rejected")
 
@@ -85,10 +86,16 @@ def _add_channel(state: State, number: int, now: datetime, chance: random.Random
         for step in ("signup", "sync"):
             insert("journey_steps", journey_id=journey, step=step, state="settled",
                    at=ago(days=9), said_by="meta", answer="{}")  # fmt: skip
+    offer = Template(
+        *("offer", "en_US", "APPROVED", "MARKETING", "POSITIONAL"),
+        components=({"type": "BODY", "text": "Hello"},),
+        template_id="55",
+    )
     for past in (0, 1):
         broadcast = 2 * number - past
-        insert("broadcasts", broadcast_id=broadcast, channel_id=number, status="completed",
-               template="{}", parameter_sources="[]", recipients_file="-", api_base_url="x",
+        insert("broadcasts", broadcast_id=broadcast, channel_id=number,
+               status="completed" if past else "paused", template=json.dumps(offer.to_json()),
+               parameter_sources="[]", recipients_file="-", api_base_url="x",
                rate=20, recipients=6, planned_at=ago(days=1), started_at=ago(hours=20 + past),
                finished_at=ago(hours=10))  # fmt: skip
         for row in range(6):

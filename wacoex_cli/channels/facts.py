@@ -373,7 +373,7 @@ def stored_facts(
     With `names` only the facts of those names.
     """
     seen = (VISIBLE, WABA_VISIBLE)
-    facts = Facts(state).facts_by_channel((*names, *seen) if names else ())
+    facts = Facts(state).facts_by_channel((*names, *seen) if names else (), channels)
     events = AccountEvents(state).of_channels(channels)
     found = {}
     for channel in channels:

@@ -112,6 +112,13 @@ class Channels:
             str(row["name"]) for row in self._state.rows("SELECT name FROM channels ORDER BY name")
         ]
 
+    def respondio_ids(self) -> frozenset[int]:
+        """The ids that channels have at respond.io, archived ones too."""
+        rows = self._state.tuples(
+            "SELECT respondio_channel_id FROM channels WHERE respondio_channel_id IS NOT NULL"
+        )
+        return frozenset(number for (number,) in rows)
+
     def find(self, name: str) -> Channel | None:
         """The channel of exactly that name, archived or not."""
         row = self._state.row("SELECT * FROM channels WHERE name = ?", [name])
@@ -187,14 +194,19 @@ class Facts:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def facts_by_channel(self, names: Sequence[str] = ()) -> dict[int, list[Fact]]:
-        """Everything that is stored, or the facts of those names, by channel_id."""
+    def facts_by_channel(
+        self, names: Sequence[str] = (), channels: Iterable[Channel] | None = None
+    ) -> dict[int, list[Fact]]:
+        """Everything that is stored, or the facts of those names or channels, by channel_id."""
         found: dict[int, list[Fact]] = {}
-        among = f" WHERE name IN ({', '.join('?' * len(names))})" if names else ""
+        among: list[tuple[str, Sequence[object]]] = [("name", names)] if names else []
+        if channels is not None:
+            among.append(("channel_id", [channel.channel_id for channel in channels]))
+        where = " AND ".join(f"{column} IN (SELECT value FROM json_each(?))" for column, _ in among)
         for row in self._state.rows(
             "SELECT channel_id, name, value, source, observed_at, reason"
-            f" FROM facts{among} ORDER BY name",
-            names,
+            f" FROM facts WHERE {where or '1 = 1'} ORDER BY name",
+            [json.dumps(list(values)) for _, values in among],
         ):
             channel_id = int(row.pop("channel_id"))
             fact = Fact(**{**row, "value": json.loads(row["value"])})

@@ -256,7 +256,7 @@ def _last_breaks(
 ) -> dict[int, Break | None]:
     """When all companions were last unlinked, by connecting or by offboarding; by channel_id."""
     events = AccountEvents(state).of_channels(channels)
-    facts = Facts(state).facts_by_channel(["last_onboarded_time"])
+    facts = Facts(state).facts_by_channel(["last_onboarded_time"], channels)
     addresses, until = Signs(state).addresses_by_channel(channels), to_text(now)
     connected = EvidenceKind.CONNECTED
     signs = Signs(state).newest_of(

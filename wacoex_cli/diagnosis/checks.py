@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from wacoex_cli.channels.facts import ChannelFacts
+    from wacoex_cli.channels.facts import ChannelFacts, Connection
     from wacoex_cli.diagnosis.snapshot import ChannelView, Machine, Snapshot, Unanswered
     from wacoex_cli.errors import StateError
     from wacoex_cli.onboarding.model import Journey, Record
@@ -57,14 +57,14 @@ if TYPE_CHECKING:
 
 
 CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...] = (
-    lambda at, it: check_standing(it.facts, it.standing, it.zone),
+    lambda at, it: check_standing(it.connection, it.standing, it.name, it.zone, at.now),
     lambda at, it: check_access(it.facts),
     lambda at, it: (*check_shown(it.facts), *check_ids(it.facts)),
-    lambda at, it: check_sending(it.facts, it.taken_in_24_hours),
+    lambda at, it: check_sending(it.facts, it.connection, it.taken_in_24_hours),
     lambda at, it: check_webhooks(it, at.now),
     lambda at, it: it.inventory.findings,
     lambda at, it: check_partners(it.facts, it.partner, is_direct=False),
-    lambda at, it: check_understood(at.unclear, it.name),
+    lambda at, it: check_understood(at.unclear.get(it.name, ()), it.name),
     lambda at, it: rank_causes(it.unsupported, it.name, at.now),
     lambda at, it: check_missing(
         it.echo_flow,
@@ -104,7 +104,7 @@ GENERAL_CHECKS: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
     lambda at: check_unplaced(at.unplaced_stops) if at.is_whole else (),
     lambda at: check_placed(at.unplaced),
-    lambda at: check_understood(at.unclear, None),
+    lambda at: check_understood(at.unclear.get(None, ()), None),
     lambda at: check_app_secret(at.unsigned, to_text(at.now)),
     lambda at: (
         finding
@@ -140,7 +140,9 @@ def run_checks(snapshot: Snapshot) -> list[Finding]:
     return worst_first([*general_findings(snapshot), *of_channels])
 
 
-def check_sending(facts: ChannelFacts, taken_in_24_hours: int) -> list[Finding]:
+def check_sending(
+    facts: ChannelFacts, connection: Connection, taken_in_24_hours: int
+) -> list[Finding]:
     """WX201, WX206, WX208, WX214, WX501 and WX502 from the facts, where the number is known.
 
     Beside a lost connection nobody is asked to connect again.
@@ -154,7 +156,7 @@ def check_sending(facts: ChannelFacts, taken_in_24_hours: int) -> list[Finding]:
     found += check_mended(values, name, seen)
     found = allow_for_settling(found, values, name, now, seen)
     found += check_limit_used_up(limit, taken_in_24_hours, name, seen)
-    return wait_for(check_connection(facts.connection, name, now), found)
+    return wait_for(check_connection(connection, name, now), found)
 
 
 def check_access(facts: ChannelFacts) -> list[Finding]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import platform
 import sys
 import textwrap
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -133,11 +135,12 @@ def show_diagnosis(
 ) -> Result:
     """What `doctor` shows; see `diagnose`. Writes `bundle`, where one is named, for support."""
     found = diagnose(workspace, name, is_offline=is_offline, symptom=symptom, dialogue=dialogue)
-    data, text = _data(found), list(_text(found, workspace.clock.now()))
+    data, written = _data(found), []
     if bundle is not None:
         _write_bundle(workspace, found, bundle)
         data["bundle"] = str(bundle)
-        text.append(f"written to {bundle}: numbers are masked; it has no secrets")
+        written.append(f"written to {bundle}: numbers are masked; it has no secrets")
+    text = itertools.chain(_text(found, workspace.clock.now()), written)
     return Result(data, text, exit_code=check_exit_status(found.verdict))
 
 
@@ -215,6 +218,9 @@ def _channels(workspace: Workspace, name: str | None, symptom: Symptom | None) -
 def _data(found: Diagnosis) -> dict[str, object]:
     """The `data` of `doctor`, numbers masked: it is often shown to others."""
     failed = {failure.channel for failure in found.snapshot.failed} if found.snapshot else set()
+    severities = defaultdict(list)
+    for finding in found.findings:
+        severities[finding.channel].append(finding.severity)
     data: dict[str, object] = {
         "findings": [masked(finding.to_json()) for finding in found.findings],
         "channels": [
@@ -223,7 +229,7 @@ def _data(found: Diagnosis) -> dict[str, object]:
                 "phone": masked_text(view.channel.phone),
                 "verdict": worst(
                     [
-                        *(it.severity for it in found.findings if it.channel == view.name),
+                        *severities[view.name],
                         # What several channels lack is one finding, which names none of them.
                         *([Severity.UNKNOWN] if view.name in failed else []),
                     ]

@@ -7,9 +7,11 @@ import json
 import os
 import shutil
 import stat
+from collections import defaultdict
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.broadcast.checks import troubles
@@ -22,15 +24,14 @@ from wacoex_cli.contacts.stops import ids_without_number
 from wacoex_cli.devices.inventory import inventories
 from wacoex_cli.errors import CredentialError, WacoexError
 from wacoex_cli.events import checks, consumers, subscribe
-from wacoex_cli.events.store import catch_up
+from wacoex_cli.events.store import Numbers, catch_up
 from wacoex_cli.events.unclear import unclear_events
-from wacoex_cli.events.unplaced import unplaced_events
+from wacoex_cli.events.unplaced import Places, unplaced_events
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.foundation.generation import mounts_of_this_machine
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins, user_path
 from wacoex_cli.inactivity.checks import onboarding_signs, standings, zone_of
 from wacoex_cli.inactivity.model import NoticeReach
-from wacoex_cli.inactivity.notify import reach_of
 from wacoex_cli.inactivity.store import Reminders
 from wacoex_cli.ledger.figures import taken_since
 from wacoex_cli.ledger.model import Status
@@ -215,12 +216,13 @@ class Unanswered(NamedTuple):
 class ChannelView(NamedTuple):
     """One channel: what is known of it, and what the state file holds beside that.
 
-    `zone` is the time zone its times are shown in. `journey` is the newest one of connecting,
-    `records` its steps. `subscription` is None where there is no own app. `templates` are those
-    of broadcasts to be sent, as planned and as Meta has them.
+    `connection` follows from its facts, `zone` is the time zone its times are shown in. `journey`
+    is the newest one of connecting, `records` its steps. `subscription` is None where there is no
+    own app. `templates` are those of broadcasts to be sent, as planned and as Meta has them.
     """
 
     facts: ChannelFacts
+    connection: Connection
     standing: Standing
     zone: str
     inventory: Inventory
@@ -243,11 +245,6 @@ class ChannelView(NamedTuple):
     def name(self) -> str:
         """The channel's name."""
         return self.channel.name
-
-    @property
-    def connection(self) -> Connection:
-        """How it is connected."""
-        return self.facts.connection
 
     @property
     def is_partner_missing(self) -> bool:
@@ -280,7 +277,7 @@ class Snapshot(NamedTuple):
     `arrivals` are the hours in which something came in, by source; `last_run`, `schedule`
     and `reach` are the reminder's; `versions` the Graph versions in use; `unplaced_stops` are of
     people who are known by an id only; `unplaced` events fit no channel, `unclear` ones were not
-    understood.
+    understood: by the name of their channel, or under None.
     """
 
     now: datetime
@@ -297,7 +294,7 @@ class Snapshot(NamedTuple):
     versions: tuple[str, ...] = ()
     unplaced_stops: tuple[OptOut, ...] = ()
     unplaced: tuple[Unplaced, ...] = ()
-    unclear: tuple[NotUnderstood, ...] = ()
+    unclear: Mapping[str | None, Sequence[NotUnderstood]] = MappingProxyType({})
 
     @property
     def unsigned(self) -> list[str]:
@@ -334,6 +331,7 @@ def take_snapshot(
     if not is_offline:
         _ask(workspace, list(facts.values()), gathered, now, is_whole=is_whole)
     # The hours in which something came in, back to before any usual silence.
+    places = Places(state)
     versions = {workspace.settings_for(channel.name).meta_api_version for channel in channels}
     return Snapshot(
         now=now,
@@ -354,12 +352,19 @@ def take_snapshot(
         arrivals=checks.arrivals(state),
         last_run=Reminders(state).last_run(),
         schedule=Reminders(state).schedule(),
-        reach=reach_of(workspace, channels) if is_whole else NoticeReach(),
+        reach=_reach(workspace, channels) if is_whole else NoticeReach(),
         versions=tuple(sorted(versions)),
         unplaced_stops=tuple(ids_without_number(state)),
-        unplaced=tuple(unplaced_events(state, now)),
-        unclear=tuple(unclear_events(state, now)),
+        unplaced=tuple(unplaced_events(state, places, now)),
+        unclear=unclear_events(state, places, now),
     )
+
+
+def _reach(workspace: Workspace, channels: Sequence[Channel]) -> NoticeReach:
+    # Imported only now: who looks at the numbers alone needs nothing of what sends notices.
+    from wacoex_cli.inactivity.notify import reach_of
+
+    return reach_of(workspace, channels)
 
 
 def blames_the_token(error: WacoexError) -> bool:
@@ -428,22 +433,18 @@ def _ask(
 def _waiting(state: State) -> dict[int, list[Template]]:
     """The templates of broadcasts that Meta is still to be sent, as planned, by channel_id.
 
-    What was planned for respond.io is checked against its own copy before it is sent.
+    By channel_id, those of the newest broadcasts first. What was planned for respond.io is checked
+    against its own copy before it is sent.
     """
-    stored = Broadcasts(state)
-    to_be_sent = [it for status in _TO_BE_SENT for it in stored.of_channel(None, status)]
-    texts: dict[int, dict[str, None]] = {}
-    for broadcast in sorted(to_be_sent, key=lambda it: it.broadcast_id, reverse=True):
+    texts: dict[int, dict[str, None]] = defaultdict(dict)
+    for broadcast in Broadcasts(state).in_status(_TO_BE_SENT):
         if broadcast.provider is Provider.META:
-            texts.setdefault(broadcast.channel_id, {})[broadcast.template] = None
-    return {
-        channel_id: [
-            version
-            for text in of_channel
-            for version in Template.from_json(json.loads(text)).versions
-        ][:_MOST_TEMPLATES]
-        for channel_id, of_channel in texts.items()
-    }
+            texts[broadcast.channel_id][broadcast.template] = None
+    found = {}
+    for channel_id, its in texts.items():
+        planned = (Template.from_json(json.loads(text)) for text in its)
+        found[channel_id] = [version for each in planned for version in each.versions]
+    return {channel_id: its[:_MOST_TEMPLATES] for channel_id, its in found.items()}
 
 
 async def _templates(
@@ -512,10 +513,11 @@ def _views(
     state, channels = workspace.state, [facts.channel for facts in found.values()]
     standing_of = standings(workspace, channels, now)
     listed = inventories(state, channels, now)
-    partners = rows_of(workspace, channels, now)
+    numbers = Numbers(state, Signs(state).addresses_by_channel(channels))
+    partners = rows_of(workspace, channels, numbers, now)
     trouble = troubles(state, channels, now)
-    unsupported = checks.summaries(state, channels, now)
-    flows = checks.flows(state, channels, now)
+    unsupported = checks.summaries(state, channels, numbers, now)
+    flows = checks.flows(state, numbers, now)
     taken = taken_since(state, list(found), now - _DAY)
     journeys = Journeys(state).newest_by_channel(list(found), JourneyKind.CONNECT)
     records = Journeys(state).records_of([it.journey_id for it in journeys.values()])
@@ -523,6 +525,7 @@ def _views(
         journey = journeys.get(key)
         yield ChannelView(
             facts=facts,
+            connection=facts.connection,
             standing=standing_of[key],
             zone=zone_of(workspace, facts.channel),
             inventory=listed[key],

@@ -119,7 +119,7 @@ def show_status(workspace: Workspace, name: str | None, *, offline: bool) -> Res
             "findings": [finding.to_json() for finding in found.findings],
             "verdict": found.verdict.value,
         },
-        list(_text(found, now)),
+        _text(found, now),
         exit_code=check_exit_status(found.verdict),
         errors=cannot_check(failed, _named),
         beside_rows=[aside(finding) for finding in found.findings],
@@ -157,7 +157,7 @@ def _failures(view: ChannelView) -> Iterator[WacoexError]:
     """What could not be asked; offline, that nothing is stored."""
     facts = view.facts
     yield from facts.failures.values()
-    if not (facts.failures or facts.is_known or facts.moved_to or facts.connection.is_lost):
+    if not (facts.failures or facts.is_known or facts.moved_to or view.connection.is_lost):
         yield WacoexError(
             f"nothing is stored about channel `{view.name}` yet",
             hint="run `wacoex status` without `--offline`",

@@ -102,18 +102,18 @@ class Heard(NamedTuple):
 
 
 class Traffic:
-    """The traffic of some numbers: `addresses` by the key of their owner."""
+    """The traffic of some numbers, by the key of their owner."""
 
-    def __init__(self, state: State, addresses: Mapping[int, Collection[str]]) -> None:
+    def __init__(self, state: State, numbers: Numbers) -> None:
         self._state = state
-        self._numbers = Numbers(state, addresses)
+        self._numbers = numbers
 
-    def echoes(self, since: datetime) -> dict[int, Echoes]:
-        """The days with echoes since a moment, by owner."""
+    def echoes(self, since: datetime, owners: frozenset[int]) -> dict[int, Echoes]:
+        """The days on which these owners had echoes since a moment, by owner."""
         moment, days, newest = to_text(since), defaultdict[int, set[str]](set), dict[int, str]()
-        sought = json.dumps(self._numbers.all_numbers)
+        sought = json.dumps(self._numbers.of(owners))
         for row in self._state.rows(_ECHOES, [sought, moment[:10], moment]):
-            for owner in self._owners(row):
+            for owner in owners.intersection(self._owners(row)):
                 days[owner].update(row["days"].split(","))
                 newest[owner] = max(newest.get(owner, ""), row["newest_at"])
         return {owner: Echoes(tuple(sorted(its)), newest[owner]) for owner, its in days.items()}
@@ -173,7 +173,8 @@ class EchoFlow:
     """The days (`2026-11-07`, UTC) of the last 28 with echoes.
 
     `last_echo_at` is RFC 3339 in UTC; None when there was no echo. `inbound` are the days with
-    messages of contacts, and how many, from the day of the last echo on.
+    messages of contacts, and how many, from the day of the last echo on. While that is younger
+    than LEAST_ECHO_SILENCE nothing has stopped: then earlier days and messages are not read.
     """
 
     echo_days: tuple[str, ...] = ()
@@ -181,17 +182,19 @@ class EchoFlow:
     inbound: tuple[tuple[str, int], ...] = ()
 
 
-def flows(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, EchoFlow]:
-    """How echoes and messages of contacts came in, by channel_id.
+def flows(state: State, numbers: Numbers, now: datetime) -> dict[int, EchoFlow]:
+    """How echoes and messages of contacts came in, by channel_id, whose numbers these are.
 
     The projections of channels and traffic have caught up.
     """
-    traffic = Traffic(state, Signs(state).addresses_by_channel(channels))
-    echoes = traffic.echoes(now - _FLOW_WINDOW)
+    traffic = Traffic(state, numbers)
+    owners = frozenset(numbers.addresses)
+    lately = traffic.echoes(now - LEAST_ECHO_SILENCE, owners)
+    echoes = traffic.echoes(now - _FLOW_WINDOW, owners - lately.keys())
     messages = traffic.messages_since({key: its.days[-1] for key, its in echoes.items()})
+    known = echoes | lately
     return {
-        key: EchoFlow(*echoes.get(key, Echoes()), messages.get(key, ()))
-        for key in (channel.channel_id for channel in channels)
+        key: EchoFlow(*known.get(key, Echoes()), messages.get(key, ())) for key in numbers.addresses
     }
 
 
@@ -237,12 +240,17 @@ class Summary:
     resolved: int = 0
 
 
-def summaries(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, Summary]:
-    """What came in unsupported, by channel_id; the projection of the channels has caught up."""
-    since, addresses = now - _LOOKED_AT, Signs(state).addresses_by_channel(channels)
+def summaries(
+    state: State, channels: Sequence[Channel], numbers: Numbers, now: datetime
+) -> dict[int, Summary]:
+    """What came in unsupported, by channel_id; `numbers` are those of the channels.
+
+    The projection of the channels has caught up.
+    """
+    since, addresses = now - _LOOKED_AT, numbers.addresses
     reported = {
         key: _each_once(event for event in events if event.at <= to_text(now))
-        for key, events in EventLog(state).of_each(addresses, Kind.UNSUPPORTED, since).items()
+        for key, events in EventLog(state).of_each(numbers, Kind.UNSUPPORTED, since).items()
     }
     concerned = {key: addresses[key] for key, events in reported.items() if events}
     if not concerned:
@@ -491,7 +499,7 @@ def _in_hours(length: timedelta) -> str:
 
 
 _LEAST_DAYS_WITH_ECHOES = 5
-_LEAST_ECHO_SILENCE = timedelta(days=3)
+LEAST_ECHO_SILENCE = timedelta(days=3)
 _LEAST_MESSAGES = 10
 
 
@@ -550,7 +558,7 @@ def _stopped(flow: EchoFlow, now: datetime) -> str | None:
     )
     silence = now - from_text(flow.last_echo_at)
     messages = sum(count for day, count in flow.inbound if day > flow.echo_days[-1])
-    if silence < _LEAST_ECHO_SILENCE or silence <= 2 * longest or messages < _LEAST_MESSAGES:
+    if silence < LEAST_ECHO_SILENCE or silence <= 2 * longest or messages < _LEAST_MESSAGES:
         return None
     return (
         f"the newest echo is {silence.days} days old; before, the longest time between two was"

@@ -13,7 +13,7 @@ from wacoex_cli.channels.registry import known
 from wacoex_cli.channels.store import AccountEvents, Channels, Signs, address_of_event
 from wacoex_cli.contacts.stops import PERSONS
 from wacoex_cli.errors import UsageError
-from wacoex_cli.events.store import MAC, ActiveContacts, EventLog, catch_up
+from wacoex_cli.events.store import MAC, ActiveContacts, EventLog, Numbers, catch_up
 from wacoex_cli.foundation.clock import moment_ago
 from wacoex_cli.platforms.events import Event, Kind
 
@@ -303,16 +303,16 @@ def count_mac(workspace: Workspace, month: str | None, channel: str | None) -> M
         each.name: set(addresses[each.channel_id]) for each in channels
     }
     active = ActiveContacts(state)
-    seen = active.addresses(month)
+    seen = active.addresses(month, names[channel] if channel else None)
     whose = {name: own & seen for name, own in names.items()}
-    in_all = seen if channel is None else seen.intersection(*names.values())
     if channel is None:
         whose[None] = seen.difference(*names.values())
-    *found, whole = active.count(month, [*whose.values(), in_all])
+    *found, whole = active.count(month, [*whose.values(), seen])
     counts = [
         Count(name, *its) for (name, own), its in zip(whose.items(), found, strict=True) if own
     ]
-    answers = _answers_by_channel(EventLog(state).answers(month), names)
+    numbers = Numbers(state, addresses) if channel else None
+    answers = _answers_by_channel(EventLog(state).answers(month, numbers), names)
     if channel is not None:
         answers.pop(None, None)
     given = [CountedAnswers(name, *its) for name, its in answers.items() if any(its)]

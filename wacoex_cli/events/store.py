@@ -38,6 +38,7 @@ from wacoex_cli.platforms.events import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import Row, State
@@ -82,7 +83,7 @@ _ANSWERS = (
     "SELECT phone_number_id, phone, respondio_channel_id,"
     """ SUM(CASE WHEN data LIKE '%"type":"free_customer_service"%' THEN 1 ELSE 0 END) AS free,"""
     """ SUM(CASE WHEN data LIKE '%"type":"regular"%' THEN 1 ELSE 0 END) AS charged"""
-    " FROM events WHERE kind = ? AND at >= ? AND at < ?"
+    " FROM events WHERE {of_whom} AND kind = ? AND at >= ? AND at < ?"
     """ AND data LIKE '%"status":"delivered"%' AND data LIKE '%"category":"service"%'"""
     " GROUP BY phone_number_id, phone, respondio_channel_id"
 )
@@ -170,7 +171,8 @@ class Numbers:
     An event that names the id of a number and its phone stands under the id.
     """
 
-    def __init__(self, state: State, addresses: Mapping[int, Collection[str]]) -> None:
+    def __init__(self, state: State, addresses: Mapping[int, Sequence[str]]) -> None:
+        self.addresses = addresses
         self._addresses = {owner: frozenset(own) for owner, own in addresses.items()}
         self._owners: dict[str, list[int]] = defaultdict(list)
         of_phone: dict[str, list[int]] = defaultdict(list)
@@ -192,6 +194,10 @@ class Numbers:
     def all_numbers(self) -> list[str]:
         """All of them."""
         return list(self._owners)
+
+    def of(self, owners: AbstractSet[int]) -> list[str]:
+        """Those of some owners."""
+        return [number for number, its in self._owners.items() if not owners.isdisjoint(its)]
 
     def by_owner(self) -> dict[int, list[str]]:
         """The numbers of each owner."""
@@ -401,7 +407,7 @@ class EventLog:
             known = [(name, value) for name, _, value in named if name in _ADDRESS_CONDITIONS]
             either = " OR ".join(_ADDRESS_CONDITIONS[name] for name, _ in known)
             conditions[f"({either or '1 = 0'})"] = [value for _, value in known]
-            own = Numbers(self._state, {0: addresses}).all_numbers
+            own = Numbers(self._state, {0: tuple(addresses)}).all_numbers
             numbers = [{f"{NUMBER} = ?": [number]} for number in own]
             kinds = frozenset(Kind) if kinds is None else kinds
         if kinds is None:
@@ -418,21 +424,17 @@ class EventLog:
         return itertools.islice(found, most)
 
     def of_each(
-        self,
-        addresses: Mapping[int, Collection[str]],
-        kind: Kind,
-        since: datetime,
-        most: int | None = None,
+        self, numbers: Numbers, kind: Kind, since: datetime, most: int | None = None
     ) -> dict[int, list[Event]]:
-        """Events of a kind since a moment, newest first, by the owner of the addresses.
+        """Events of a kind since a moment, newest first, by the owner of the numbers.
 
-        At most so many of each; `addresses` are as for `find`. In one statement for all.
+        At most so many of each. In one statement for all.
         """
-        numbers, limit = Numbers(self._state, addresses), -1 if most is None else most
+        limit = -1 if most is None else most
         rows = self._state.tuples(
             _OF_EACH, [json.dumps(numbers.all_numbers), kind, to_text(since), limit]
         )
-        found: dict[int, list[Event]] = {owner: [] for owner in addresses}
+        found: dict[int, list[Event]] = {owner: [] for owner in numbers.addresses}
         for event in sorted(map(_event, rows), key=lambda it: (it.at, it.event_id), reverse=True):
             for owner in numbers.owners(number_of(event), named_addresses(event)):
                 found[owner].append(event)
@@ -482,13 +484,18 @@ class EventLog:
         found = self._state.value("SELECT MAX(newest_at) FROM arrivals WHERE source = ?", [source])
         return from_text(found) if found else None
 
-    def answers(self, month: str) -> list[PricedAnswers]:
+    def answers(self, month: str, numbers: Numbers | None = None) -> list[PricedAnswers]:
         """The answers (service messages) that were delivered in a month, such as `2026-11`, UTC.
 
-        One for each of our numbers as Meta names it. Answers in the free window after an ad are
-        neither free nor charged ones here (Meta: pricing of non-template messages).
+        One for each of our numbers as Meta names it, or for those given. Answers in the free
+        window after an ad are neither free nor charged ones here (Meta: pricing of non-template
+        messages).
         """
-        rows = self._state.rows(_ANSWERS, [Kind.STATUS, f"{month}-", f"{month}-~"])
+        of_whom, wanted = "1 = 1", [Kind.STATUS, f"{month}-", f"{month}-~"]
+        if numbers is not None:
+            of_whom = f"{NUMBER} IN (SELECT value FROM json_each(?))"
+            wanted.insert(0, json.dumps(numbers.all_numbers))
+        rows = self._state.rows(_ANSWERS.format(of_whom=of_whom), wanted)
         found = []
         for row in rows:
             known = [name for name in _ADDRESS_NAMES if row[name] is not None]
@@ -525,8 +532,8 @@ class EventLog:
         self, message_ids: Collection[str], addresses: Collection[str], since: datetime
     ) -> set[str]:
         """Those of these messages that also came in as ordinary ones, for any of the addresses."""
-        numbers = Numbers(self._state, {0: addresses}).all_numbers
-        rows = self._state.rows(
+        numbers = Numbers(self._state, {0: tuple(addresses)}).all_numbers
+        rows = self._state.tuples(
             f"SELECT DISTINCT message_id FROM events WHERE {NUMBER} IN"
             " (SELECT value FROM json_each(?)) AND kind = ? AND at >= ?"
             " AND message_id IN (SELECT value FROM json_each(?))",
@@ -692,12 +699,17 @@ class ActiveContacts:
             list(dict.fromkeys(rows)),
         )
 
-    def addresses(self, month: str) -> set[str]:
-        """The addresses under which somebody was active."""
-        rows = self._state.rows(
-            "SELECT DISTINCT address FROM active_contacts WHERE month = ?", [month]
-        )
-        return {row["address"] for row in rows}
+    def addresses(self, month: str, among: Collection[str] | None = None) -> set[str]:
+        """The addresses, or those of them that are given, under which somebody was active."""
+        if among is None:
+            sql, wanted = "SELECT DISTINCT address FROM active_contacts WHERE month = ?", [month]
+        else:
+            sql = (
+                "SELECT value FROM json_each(?) AS wanted WHERE EXISTS (SELECT 1 FROM"
+                " active_contacts WHERE month = ? AND address = wanted.value)"
+            )
+            wanted = [json.dumps(sorted(among)), month]
+        return {address for (address,) in self._state.tuples(sql, wanted)}
 
     def count(self, month: str, groups: Sequence[Collection[str]]) -> list[tuple[int, int]]:
         """How many persons were active under the addresses of each group, how many by echoes only.

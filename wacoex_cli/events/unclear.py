@@ -7,6 +7,7 @@ newest word on a subject counts. Moments are RFC 3339 in UTC.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,14 +42,12 @@ _ONLY_FOR_ITSELF = frozenset({"flows", "user_preferences"})
 class NotUnderstood(NamedTuple):
     """One event: the webhook field with its word, when (RFC 3339, UTC), and what is unclear.
 
-    `parts` could not be read; without any a rule that judges the word is missing. `channels` are
-    the names of those that it is about.
+    `parts` could not be read; without any a rule that judges the word is missing.
     """
 
     what: str
     at: str
     parts: tuple[str, ...]
-    channels: tuple[str, ...]
 
 
 def _project(state: State, events: Sequence[Event], now: datetime) -> None:
@@ -113,12 +112,14 @@ UNCLEAR = Projection("unclear", frozenset({*_FIELDS, Kind.OTHER}), _project)
 """What a person has to look at, because nothing here understood it."""
 
 
-def unclear_events(state: State, now: datetime) -> list[NotUnderstood]:
+def unclear_events(
+    state: State, places: Places, now: datetime
+) -> dict[str | None, list[NotUnderstood]]:
     """What was not understood within 30 days, and nothing newer has settled; newest first.
 
-    An account update says nothing about a number that was connected later.
+    By the name of each channel that it is about; under None what is about no channel. An account
+    update says nothing about a number that was connected later.
     """
-    places = Places(state)
     newest: dict[tuple[Named, str], tuple[str, str]] = {}
     connected: dict[tuple[str, ...], str] = {}
     rows = []
@@ -132,18 +133,19 @@ def unclear_events(state: State, now: datetime) -> list[NotUnderstood]:
         if row["subject"].partition(":")[2] in CONNECTING:
             connected[channels] = row["at"]
         rows.append((named, channels, row))
-    return [
-        NotUnderstood(row["what"], row["at"], tuple(row["unclear"].split()), channels)
-        for named, channels, row in reversed(rows)
-        if (row["unclear"] or row["look"])
-        and newest[named, row["subject"]] == (row["at"], row["event_key"])
-        and not (row["kind"] == Kind.ACCOUNT_UPDATE and row["at"] < connected.get(channels, ""))
-    ]
+    found: dict[str | None, list[NotUnderstood]] = defaultdict(list)
+    for named, channels, row in reversed(rows):
+        is_newest = newest[named, row["subject"]] == (row["at"], row["event_key"])
+        is_over = row["kind"] == Kind.ACCOUNT_UPDATE and row["at"] < connected.get(channels, "")
+        if (row["unclear"] or row["look"]) and is_newest and not is_over:
+            unclear = NotUnderstood(row["what"], row["at"], tuple(row["unclear"].split()))
+            for channel in channels or (None,):
+                found[channel].append(unclear)
+    return dict(found)
 
 
-def check_understood(unclear: Sequence[NotUnderstood], channel: str | None) -> list[Finding]:
+def check_understood(own: Sequence[NotUnderstood], channel: str | None) -> list[Finding]:
     """WX213: what Meta reported about a channel, or (None) about none, was not understood here."""
-    own = [each for each in unclear if (channel in each.channels if channel else not each.channels)]
     if not own:
         return []
     evidence = [Evidence(_text(each), "meta", each.at) for each in own]

@@ -8,12 +8,13 @@ added later ends it. Moments are RFC 3339 in UTC.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from wacoex_cli.channels.model import WABA_PREFIX, AccountEvent, addresses_of, concerns
-from wacoex_cli.channels.store import Channels, Facts
+from wacoex_cli.channels.model import WABA_PREFIX, AccountEvent, concerns, names_of
+from wacoex_cli.channels.store import Channels, Facts, Signs
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.masking import mask
@@ -75,41 +76,65 @@ def _masked_id(text: str) -> str:
 
 
 class Places:
-    """Which channels the events are about. Archived channels have their place too."""
+    """Which channels the events are about. Archived channels have their place too.
+
+    The channels are read when the first event is looked for.
+    """
 
     def __init__(self, state: State) -> None:
-        self._channels = Channels(state).all_channels()
-        self._by_address: dict[str, list[Channel]] = defaultdict(list)
-        self._by_account: dict[str, list[Channel]] = defaultdict(list)
-        ids: dict[str, list[str]] = defaultdict(list)
-        for row in state.rows("SELECT phone, phone_number_id FROM numbers_seen"):
-            ids[row["phone"]].append(row["phone_number_id"])
-        owners = Facts(state).facts_by_channel([_OWNER])
-        for channel in self._channels:
-            for address in addresses_of(channel, tuple(ids[channel.phone])):
-                self._by_address[address].append(channel)
-            owner = next((fact.value for fact in owners.get(channel.channel_id, ())), None)
-            portfolio = owner.get("id") if isinstance(owner, dict) else None
-            for account in {channel.waba_id, *channel.former("waba_id"), portfolio} - {None}:
-                self._by_account[str(account)].append(channel)
+        self._state = state
 
     def of(self, named: Named, kind: Kind, at: str) -> tuple[str, ...]:
         """The names of the channels that an event of that moment (RFC 3339, UTC) is about."""
         if kind is Kind.ACCOUNT_UPDATE:
             names = (named.waba_id or None, named.phone_number_id or None, named.phone or None)
             event = AccountEvent("", "", at, "meta", *names)
-            found = [channel for channel in self._channels if concerns(channel, event)]
+            near = {it.channel_id: it for name in names if name for it in self._by_name[name]}
+            found = sorted(it.name for it in near.values() if concerns(it, event))
             if found or named.phone or named.phone_number_id:
-                return tuple(channel.name for channel in found)
+                return tuple(found)
         addresses = [
             f"{name}:{value}"
             for name, value in named._asdict().items()
             if value and name != "waba_id"
         ]
-        places = [channel for each in addresses for channel in self._by_address.get(each, ())]
+        places = [channel for each in addresses for channel in self._by_address[each]]
         if not addresses:
-            places = self._by_account.get(named.waba_id, [])
+            places = self._by_account[named.waba_id]
         return tuple(dict.fromkeys(channel.name for channel in places))
+
+    @functools.cached_property
+    def _channels(self) -> list[Channel]:
+        return Channels(self._state).all_channels()
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, list[Channel]]:
+        """By each number and id that an account event may name."""
+        found = defaultdict(list)
+        for channel in self._channels:
+            for name in names_of(channel):
+                found[name].append(channel)
+        return found
+
+    @functools.cached_property
+    def _by_address(self) -> dict[str, list[Channel]]:
+        addresses = Signs(self._state).addresses_by_channel(self._channels)
+        found = defaultdict(list)
+        for channel in self._channels:
+            for address in addresses[channel.channel_id]:
+                found[address].append(channel)
+        return found
+
+    @functools.cached_property
+    def _by_account(self) -> dict[str, list[Channel]]:
+        """By the accounts that a channel has or had, and by the portfolio that owns it."""
+        owners, found = Facts(self._state).facts_by_channel([_OWNER]), defaultdict(list)
+        for channel in self._channels:
+            owner = next((fact.value for fact in owners.get(channel.channel_id, ())), None)
+            portfolio = owner.get("id") if isinstance(owner, dict) else None
+            for account in {channel.waba_id, *channel.former("waba_id"), portfolio} - {None}:
+                found[str(account)].append(channel)
+        return found
 
 
 def _project(state: State, events: Sequence[Event], now: datetime) -> None:
@@ -180,9 +205,8 @@ class Unplaced(NamedTuple):
     source: str
 
 
-def unplaced_events(state: State, now: datetime) -> list[Unplaced]:
+def unplaced_events(state: State, places: Places, now: datetime) -> list[Unplaced]:
     """What came within 30 days for numbers that are no channel now, the newest first."""
-    places = Places(state)
     counts: dict[Named, Counter[str]] = defaultdict(Counter)
     newest: dict[Named, tuple[str, str]] = {}
     for row in state.rows(

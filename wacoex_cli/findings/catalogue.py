@@ -104,9 +104,10 @@ class Wording(NamedTuple):
         return (face["title"].format_map(values), tuple(steps), face["verify"].format_map(values))
 
 
-def placeholders(text: str) -> list[str]:
-    """The names that stand in braces in a text."""
-    return [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
+@functools.cache
+def placeholders(text: str) -> tuple[str, ...]:
+    """The names that stand in braces in a text of a page."""
+    return tuple(name for _, name, _, _ in string.Formatter().parse(text) if name is not None)
 
 
 @functools.cache

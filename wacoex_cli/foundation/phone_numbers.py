@@ -129,6 +129,7 @@ def one_spelling(phone: str) -> str:
     return phone
 
 
+@functools.lru_cache(10_000)
 def spellings(phone: str) -> tuple[str, ...]:
     """An E.164 number, and the other spelling of it where WhatsApp knows two."""
     shorter = one_spelling(phone)

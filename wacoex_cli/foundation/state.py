@@ -19,7 +19,7 @@ from wacoex_cli.foundation.settings import default_state_path, read_sources, use
 from wacoex_cli.schema import migrations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _PATIENCE_SECONDS = 30.0
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -234,9 +234,11 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def open_state(path: Path) -> State:
+def open_state(path: Path, *, on_update: Callable[[int], None] = lambda size: None) -> State:
     """Open the state file, create it (0600 in a 0700 directory) and bring its schema up to date.
 
+    `on_update` is given the bytes of a file that an older version wrote, before it is changed: a
+    large one takes a while. That is one transaction: a process that ends in it changes nothing.
     Symbolic links are followed once, here: `State.path` is the real place.
 
     Raises:
@@ -260,6 +262,8 @@ def open_state(path: Path) -> State:
             # FULL: a claim must have reached the disk before its request leaves.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
+            if applied and _is_older(applied):
+                on_update(_file_size(path))
             _migrate(path, connection, applied)
         except BaseException:
             connection.close()
@@ -347,8 +351,12 @@ def _demand_ours(path: Path, connection: sqlite3.Connection) -> set[str]:
     return applied
 
 
+def _is_older(applied: set[str]) -> bool:
+    return any(step.__name__ not in applied for step in migrations.STEPS)
+
+
 def _migrate(path: Path, connection: sqlite3.Connection, applied: set[str]) -> None:
-    if all(step.__name__ in applied for step in migrations.STEPS):
+    if not _is_older(applied):
         return
     with _written_at_once(path, connection):
         _apply_migrations(connection)

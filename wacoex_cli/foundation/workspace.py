@@ -54,6 +54,7 @@ class Workspace:
         detail: Callable[[str], None],
         announce: Callable[[Settings], None],
         on_state: Callable[[State], None] = lambda state: None,
+        on_update: Callable[[int], None] = lambda size: None,
         only_reads: bool = False,
     ) -> None:
         self.settings = load_settings(sources)
@@ -76,6 +77,7 @@ class Workspace:
         self._log = log
         self._announce = announce
         self._on_state = on_state
+        self._on_update = on_update
         self._only_reads = only_reads
 
     def settings_for(self, channel: str) -> Settings:
@@ -106,7 +108,7 @@ class Workspace:
             if self.settings.state != default_state_path():
                 self.warn(f"there is no state file {self.settings.state}: nothing is known yet")
             return absent_state(self.settings.state)
-        state = open_state(self.settings.state)
+        state = open_state(self.settings.state, on_update=self._on_update)
         try:
             generation.seal_older(state)
         except BaseException:
@@ -172,14 +174,16 @@ def open_workspace(
     detail: Callable[[str], None] = lambda text: None,
     announce: Callable[[Settings], None],
     on_state: Callable[[State], None] = lambda state: None,
+    on_update: Callable[[int], None] = lambda size: None,
     only_reads: bool = False,
 ) -> Workspace:
     """Read the settings; everything else opens when it is asked for.
 
     `warn` receives what looks wrong in the configuration, `log` about each HTTP request,
     `detail` why the keyring cannot be used, and `announce` each set of settings before anything
-    is done with it. `on_state` is given the state file when it is opened. What `only_reads` makes
-    no state file where none is.
+    is done with it. `on_state` is given the state file when it is opened, `on_update` its bytes
+    before one of an older version is brought up to date. What `only_reads` makes no state file
+    where none is.
     Raises UsageError when a setting is invalid.
     """
     environ = os.environ if environ is None else environ
@@ -195,6 +199,7 @@ def open_workspace(
         detail=detail,
         announce=announce,
         on_state=on_state,
+        on_update=on_update,
         only_reads=only_reads,
     )
 

@@ -264,14 +264,16 @@ class _StoredEvidence:
         return {key: first.at for key, first in zip(changed, firsts, strict=True) if first}
 
 
-def check_standing(facts: ChannelFacts, standing: Standing, zone: str) -> list[Finding]:
+def check_standing(
+    connection: Connection, standing: Standing, channel: str, zone: str, now: datetime
+) -> list[Finding]:
     """WX101 to WX105, WX203, WX204 and WX215: the countdown of a channel, and a lost connection.
 
     `zone` is the channel's own time zone.
     """
     return [
-        *check_opened(standing, facts.name, zone, facts.now),
-        *check_connection(facts.connection, facts.name, facts.now),
+        *check_opened(standing, channel, zone, now),
+        *check_connection(connection, channel, now),
     ]
 
 
@@ -307,7 +309,8 @@ def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
             # Pages call the business by its name, also before the first `wacoex status`.
             names = [fact for fact in read if fact.name == BUSINESS_NAME]
             Facts(state).store(key, [*names, *sightings])
-        return facts.connection, check_standing(facts, standing, zone_of(workspace, channel))
+        connection, zone = facts.connection, zone_of(workspace, channel)
+        return connection, check_standing(connection, standing, channel.name, zone, now)
 
     return check
 
@@ -489,11 +492,13 @@ def watch(workspace: Workspace, channels: Sequence[Channel], now: datetime) -> l
     facts_of = stored_facts(workspace.state, channels, now, FACTS)
     found = []
     for channel in channels:
-        standing, facts = standing_of[channel.channel_id], facts_of[channel.channel_id]
+        standing = standing_of[channel.channel_id]
+        connection = facts_of[channel.channel_id].connection
         zone = zone_of(workspace, channel)
-        findings = tuple(worst_first(check_standing(facts, standing, zone)))
+        judged = check_standing(connection, standing, channel.name, zone, now)
+        findings = tuple(worst_first(judged))
         settings = workspace.settings_for(channel.name).inactivity
-        found.append(Watched(channel, standing, facts.connection, findings, zone, settings))
+        found.append(Watched(channel, standing, connection, findings, zone, settings))
     return sorted(
         found,
         key=lambda watched: (

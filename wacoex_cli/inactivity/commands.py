@@ -61,8 +61,9 @@ def check(
     if nagios:
         text = [Verbatim(line) for line in found.nagios_lines()]
         return Result(found.to_json(), text, exit_code=found.exit_status)
-    parts = list(found.parts())
-    return Result(found.to_json(), parts, exit_code=found.exit_status, beside_rows=found.warnings)
+    return Result(
+        found.to_json(), found.parts(), exit_code=found.exit_status, beside_rows=found.warnings
+    )
 
 
 @command(

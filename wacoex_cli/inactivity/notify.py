@@ -6,7 +6,6 @@ tokens, so it is shown masked and never quoted.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import logging
@@ -650,6 +649,8 @@ def _ping(workspace: Workspace, exit_status: int, log: Callable[[str], None]) ->
 
 
 async def _call(url: SplitResult, exit_status: int, clock: Clock) -> str | None:
+    import asyncio
+
     from wacoex_cli.foundation.http import Http
 
     # A client of its own, which logs nothing: the path of the URL is the secret.

@@ -27,7 +27,7 @@ from wacoex_cli.ledger.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from wacoex_cli.foundation.state import Row, State
@@ -81,6 +81,15 @@ class Broadcasts:
             " AND (? IS NULL OR b.channel_id = ?) AND (? IS NULL OR b.status = ?)"
             " ORDER BY b.broadcast_id DESC",
             [channel_id, channel_id, status, status],
+        )
+        return [_broadcast(row) for row in found]
+
+    def in_status(self, statuses: Collection[Status]) -> list[Broadcast]:
+        """Broadcasts of all channels in one of these statuses, newest first."""
+        found = self.state.rows(
+            f"{_BROADCAST} WHERE b.status IN (SELECT value FROM json_each(?))"
+            " ORDER BY b.broadcast_id DESC",
+            [json.dumps(sorted(statuses))],
         )
         return [_broadcast(row) for row in found]
 

@@ -90,7 +90,9 @@ def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_direct: bool) -
         )
     if listed and listed.channels is None and not is_direct:
         listed = None
-    found += check_drift(listed, rule.drifts(facts, rows), facts.connection, name)
+    drifts = rule.drifts(facts, rows)
+    if listed or drifts:
+        found += check_drift(listed, drifts, facts.connection, name)
     found += check_routing(rows.routed, rows.expected, name)
     found += check_currency(values, rows.expected, name, now, read_at)
     return found + check_account(

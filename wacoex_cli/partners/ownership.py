@@ -11,7 +11,7 @@ from wacoex_cli.channels.facts import CHANNELS, AppsSeen, cannot_check, stored_f
 from wacoex_cli.channels.store import Channels, Signs
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.events.checks import TRAFFIC, Heard, Traffic
-from wacoex_cli.events.store import EventLog, catch_up
+from wacoex_cli.events.store import EventLog, Numbers, catch_up
 from wacoex_cli.findings.model import (
     Evidence,
     Finding,
@@ -105,7 +105,7 @@ def show_partners(workspace: Workspace, name: str | None) -> Result:
             "findings": [finding.to_json() for checked in found for finding in checked.findings],
             "partners": [checked.to_json() for checked in found],
         },
-        list(_text(found, now)),
+        _text(found, now),
         exit_code=check_exit_status(worst(checked.verdict for checked in found)),
         errors=cannot_check(failed),
     )
@@ -127,25 +127,26 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> list[Checked
     workspace.run(look.read(facts.values(), with_users=True, with_respondio=True))
     with state.transaction():
         look.keep(state, facts.values())
-    rows = rows_of(workspace, channels, now)
+    numbers = Numbers(state, Signs(state).addresses_by_channel(channels))
+    rows = rows_of(workspace, channels, numbers, now)
     found = [_judged(facts[key], rows[key]) for key in facts]
     return sorted(found, key=lambda checked: (by_severity(checked.verdict), checked.channel.name))
 
 
 def rows_of(
-    workspace: Workspace, channels: Sequence[Channel], now: datetime
+    workspace: Workspace, channels: Sequence[Channel], numbers: Numbers, now: datetime
 ) -> dict[int, PartnerRows]:
     """What is known here about the partners of each of these channels, by channel_id.
 
-    The projections of channels and traffic have caught up.
+    `numbers` are those of the channels. The projections of channels and traffic have caught up.
     """
     state, log = workspace.state, EventLog(workspace.state)
-    addresses, since = Signs(state).addresses_by_channel(channels), now - ROUTED_WITHIN
-    heard = Traffic(state, addresses).heard(since)
-    handovers = log.of_each(addresses, Kind.HANDOVER, since, _MOST_HANDOVERS)
+    since = now - ROUTED_WITHIN
+    heard = Traffic(state, numbers).heard(since)
+    handovers = log.of_each(numbers, Kind.HANDOVER, since, _MOST_HANDOVERS)
     accounts = {it.channel_id: (f"waba_id:{it.waba_id}",) for it in channels if it.waba_id}
-    templates = log.of_each(accounts, Kind.TEMPLATE_STATUS, now - STANDS_FOR)
-    ids = {its.channel_id: its.respondio_channel_id for its in Channels(state).all_channels()}
+    templates = log.of_each(Numbers(state, accounts), Kind.TEMPLATE_STATUS, now - STANDS_FOR)
+    respondio_ids = Channels(state).respondio_ids()
     found = {}
     for channel in channels:
         key, settings = channel.channel_id, workspace.settings_for(channel.name)
@@ -156,7 +157,7 @@ def rows_of(
             settings.meta_app_id,
             settings.public_url,
             tuple(reversed(templates.get(key, ()))),
-            tuple(number for other, number in ids.items() if number and other != key),
+            respondio_ids,
             Routed(messages, newest_at, tuple(handovers[key])),
         )
     return found

@@ -85,14 +85,14 @@ class PartnerRows(NamedTuple):
     """What is known here about the partners of a channel.
 
     `own_app_id` is the configured app, `public_url` where `events listen` is reached. The events
-    are those of its templates; `other_respondio_ids` belong to our other channels.
+    are those of its templates; `respondio_ids` belong to our channels, this one and the others.
     """
 
     expected: Expected
     own_app_id: str | None = None
     public_url: str | None = None
     template_events: tuple[Event, ...] = ()
-    other_respondio_ids: tuple[int, ...] = ()
+    respondio_ids: frozenset[int] = frozenset()
     routed: Routed = Routed()
 
 
@@ -196,17 +196,17 @@ def drifts(facts: ChannelFacts, rows: PartnerRows) -> list[Drift]:
     """How the stored ids differ from what respond.io and Meta list, as far as they were asked."""
     listed, read_at = facts.listed, facts.observed_at(("webhook_configuration",))
     return [
-        *(at_respondio(facts.channel, listed, rows.other_respondio_ids) if listed else ()),
+        *(at_respondio(facts.channel, listed, rows.respondio_ids) if listed else ()),
         *at_meta(facts.channel, facts.values, facts.numbers, read_at),
     ]
 
 
 def at_respondio(
-    channel: Channel, listed: WorkspaceList, others: Collection[int | None] = ()
+    channel: Channel, listed: WorkspaceList, ours: Collection[int] = ()
 ) -> list[Drift]:
     """How the stored respond.io channel differs from the workspace's list.
 
-    `others` are the ids of our other channels: what belongs to them is not offered instead.
+    `ours` are the ids of our channels: what belongs to another is not offered instead.
     """
     number = channel.respondio_channel_id
     if number is None or listed.channels is None:
@@ -236,7 +236,7 @@ def at_respondio(
         return found
     text = f"channel {number} is not in the respond.io workspace"
     # Only a single channel may have taken the place.
-    free = [entry for entry in listed.channels if entry.is_whatsapp and entry.id not in others]
+    free = [entry for entry in listed.channels if entry.is_whatsapp and entry.id not in ours]
     candidates = [entry for entry in free if str(entry.id) in former] or free
     if len(candidates) != 1:
         return [drift(DriftKind.GONE, number, text)]

@@ -159,6 +159,14 @@ class Invocation:
             if state.is_new and state.path != real_path(default_state_path()):
                 messages.note(f"a new state file: {state.path}")
 
+        def on_update(size: int) -> None:
+            if size >= _LARGE_FILE:
+                megabytes = f"{size / 1e6:,.0f} MB"
+                messages.note(
+                    f"bringing the state file ({megabytes}) up to date for this version: this may"
+                    " take a minute; if it is stopped, nothing is lost"
+                )
+
         return open_workspace(
             env_file=self.env_file,
             warn=messages.warn,
@@ -166,8 +174,13 @@ class Invocation:
             detail=messages.detail,
             announce=announce,
             on_state=on_state,
+            on_update=on_update,
             only_reads=output.process.keeps_nothing,
         )
+
+
+_LARGE_FILE = 50_000_000
+"""Bringing a state file of so many bytes up to date takes so long that a person wonders."""
 
 
 class Messages:
@@ -288,12 +301,13 @@ class Result(NamedTuple):
     gives its items as JSON, some at a time, with `, ` between them.
     `beside_rows` is what the rows of a pipe cannot hold and a person at the other end must know:
     it goes to standard error when standard output is no terminal.
+    `text` is not made where JSON is written: nobody reads it.
     A screen with more than `most_lines` lines folds what can be folded. Its times are said in
     `zone`, that of the channel it is about, or else in the one of the settings.
     """
 
     data: Mapping[str, object]
-    text: Sequence[Part | ForPerson | ForPipe] = ()
+    text: Iterable[Part | ForPerson | ForPipe] = ()
     exit_code: int = 0
     errors: Sequence[WacoexError] = ()
     lists: Mapping[str, Iterable[str]] = MappingProxyType({})
