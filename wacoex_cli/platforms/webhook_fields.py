@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
-
-from pydantic import PrivateAttr
+from typing import Any, Self, Unpack
 
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import Event, EventData, Kind, Source, read_moment, reported
-from wacoex_cli.platforms.privacy import Compared, Kept, Open, name_of, number
+from wacoex_cli.platforms.privacy import (
+    Compared,
+    Kept,
+    Open,
+    Reading,
+    key_names,
+    name_of,
+    number,
+    only_object,
+)
 
 NOT_SHARED = 2593109
 """The owner of the phone shares no history; it comes in any of a webhook's lists of errors."""
@@ -94,8 +101,24 @@ class NumberMetadata(Kept):
 class FieldValue(Kept):
     """The `value` of a change, one class for each webhook field."""
 
-    _keys: Callable[[], list[str]] = PrivateAttr(default=list)
-    _declines: bool = PrivateAttr(default=False)
+    _sent: object = None
+
+    @property
+    def names_sent(self) -> list[str]:
+        """The names of the keys in it as it came."""
+        return key_names(self._sent)
+
+    @property
+    def declines(self) -> bool:
+        """Whether an error in it, wherever it stands, says that no history is shared."""
+        return is_declined(self._sent)
+
+    @classmethod
+    def read_sent(cls, sent: object, reading: Reading) -> Self:
+        """The value as it came, which may be no object."""
+        found = cls.read(only_object(sent) or {}, reading)
+        found._sent = sent
+        return found
 
     def number(self) -> tuple[str | None, str | None]:
         """The phone number id and the phone number of ours that it names."""
@@ -142,14 +165,18 @@ class UnknownField(NumberValue, Open):
 def is_declined(value: Any, deepest: int = _DEEPEST_ERROR, *, is_error: bool = False) -> bool:
     """Whether a list of errors in it, wherever it stands, says that no history is shared."""
     if isinstance(value, dict):
-        parts = [(part, is_error or name in _ERRORS) for name, part in value.items()]
-    elif isinstance(value, list):
-        parts = [(part, is_error) for part in value]
-    else:
-        return is_error and number(value) == NOT_SHARED
-    # Most of what is sent is text outside of errors, which cannot say so.
-    return deepest > 0 and any(
-        is_declined(part, deepest - 1, is_error=inside)
-        for part, inside in parts
-        if inside or isinstance(part, dict | list)
-    )
+        if deepest == 0:
+            return False
+        for name, part in value.items():
+            inside = is_error or name in _ERRORS
+            # Most of what is sent is text outside of errors, which cannot say so.
+            if (inside or isinstance(part, dict | list)) and is_declined(
+                part, deepest - 1, is_error=inside
+            ):
+                return True
+        return False
+    if isinstance(value, list):
+        return deepest > 0 and any(
+            is_declined(part, deepest - 1, is_error=is_error) for part in value
+        )
+    return is_error and number(value) == NOT_SHARED
