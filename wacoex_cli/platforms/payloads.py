@@ -592,16 +592,16 @@ class _Change(Kept):
         unclear = self.value.unclear() if self.field else ["field"]
         look = True if self.value.to_look_at() else None
         decision = self.value.said_word
-        if any(event.data.get("type") == decision for event in found):
+        if decision and any(event.data.get("type") == decision for event in found):
             decision = None
-        marks = reported(decision=decision, unclear=unclear or None, look=look)
-        if marks:
+        if unclear or look or decision:
+            marks = reported(decision=decision, unclear=unclear or None, look=look)
             found = [replace(event, data={**event.data, **marks}) for event in found]
         yield from found
-        is_known = any(event.data.get("code") == NOT_SHARED for event in found)
-        declines = self.value.declines or _says_declined(self.errors)
-        if declines and not (is_known and self.field == "history"):
-            yield entry.declined(origin)
+        if self.value.declines or _says_declined(self.errors):
+            is_known = any(event.data.get("code") == NOT_SHARED for event in found)
+            if not (is_known and self.field == "history"):
+                yield entry.declined(origin)
 
 
 class _Entry(Compared):
@@ -656,11 +656,13 @@ class MetaWebhook(Compared):
 
 
 def _says_declined(errors: Sequence[CodedError] | None) -> bool:
-    return any(error.code == NOT_SHARED for error in errors or ())
+    return errors is not None and any(error.code == NOT_SHARED for error in errors)
 
 
 def _first_code(errors: Sequence[CodedError] | None) -> int | None:
-    return next((error.code for error in errors or () if error.code is not None), None)
+    if not errors:
+        return None
+    return next((error.code for error in errors if error.code is not None), None)
 
 
 def _only(contacts: Sequence[_Contact] | None) -> _Contact:

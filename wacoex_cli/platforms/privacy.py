@@ -60,7 +60,7 @@ def _written(value: Any, pattern: re.Pattern[str]) -> str | None:
 
 def word(value: Any) -> str | None:
     """One value of an enumeration, known or not."""
-    return _written(value, _WORD)
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
 
 
 def said(value: Any) -> str | None:
@@ -100,8 +100,10 @@ def number(value: Any) -> int | None:
 
 
 def _identifier(value: Any) -> str | None:
-    whole = None if isinstance(value, str) else number(value)
-    return _written(value, _IDENTIFIER) if whole is None else str(whole)
+    if isinstance(value, str):
+        return value if _IDENTIFIER.fullmatch(value) else None
+    whole = number(value)
+    return None if whole is None else str(whole)
 
 
 def _identifiers(value: Any) -> list[str] | None:
@@ -278,12 +280,15 @@ class Kept:
     """
 
     def __bool__(self) -> bool:
-        return any(not name.startswith("_") for name in vars(self))
+        for name in vars(self):  # noqa: SIM110  # it is called a dozen times a payload
+            if name[0] != "_":
+                return True
+        return False
 
     @classmethod
     def read(cls, value: Mapping[str, Any], reading: Reading) -> Self:
         """What is kept of an object, whatever is in it."""
-        model = _model_of(cls)
+        model = _MODELS.get(cls) or _described(cls)
         found = cls()
         values = vars(found)
         values.update(model.defaults)
@@ -298,24 +303,20 @@ class Kept:
 
     def kept(self) -> dict[str, Any]:
         """The same as JSON, without what was not reported or was no such value."""
-        stored = _model_of(type(self)).stored
-        return {stored[name]: _json(part) for name, part in vars(self).items() if name in stored}
-
-
-def _json(part: Any) -> Any:
-    if isinstance(part, Kept):
-        return part.kept()
-    return [_json(each) for each in part] if isinstance(part, list) else part
+        stored = (_MODELS.get(type(self)) or _described(type(self))).stored
+        found = {}
+        for name, part in vars(self).items():
+            if name not in stored:
+                continue
+            if isinstance(part, Kept):
+                part = part.kept()
+            elif isinstance(part, list):
+                part = [each.kept() if isinstance(each, Kept) else each for each in part]
+            found[stored[name]] = part
+        return found
 
 
 _MODELS: dict[type[Kept], _Model] = {}
-
-
-def _model_of(model: type[Kept]) -> _Model:
-    found = _MODELS.get(model)
-    if found is None:
-        found = _MODELS[model] = _described(model)
-    return found
 
 
 def _described(model: type[Kept]) -> _Model:
@@ -337,7 +338,8 @@ def _described(model: type[Kept]) -> _Model:
                 readers[name_there] = (name, note.reader, isinstance(note, ReadText))
     defaults = {name: getattr(model, name, None) for name in names_there}
     present = {name: default for name, default in defaults.items() if default is not None}
-    return _Model(readers, stored, present, names_there)
+    _MODELS[model] = found = _Model(readers, stored, present, names_there)
+    return found
 
 
 def _model_in(type_: Any) -> type[Kept]:
@@ -366,7 +368,7 @@ class Compared(Kept):
         return list(self._lost)
 
     def _left_out(self, value: Mapping[str, Any]) -> Iterator[str]:
-        for name, name_there in _model_of(type(self)).names_there.items():
+        for name, name_there in _MODELS[type(self)].names_there.items():
             there = value.get(name_there)
             if there is None or there == "":
                 continue
@@ -391,7 +393,7 @@ class Open(Kept):
     def read(cls, value: Mapping[str, Any], reading: Reading) -> Self:
         """What is kept of an object, and of what is unknown in it."""
         found = super().read(value, reading)
-        known = _model_of(cls).readers
+        known = _MODELS[cls].readers
         found._more = _structure({name: part for name, part in value.items() if name not in known})
         return found
 

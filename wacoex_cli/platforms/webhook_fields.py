@@ -24,6 +24,7 @@ NOT_SHARED = 2593109
 """The owner of the phone shares no history; it comes in any of a webhook's lists of errors."""
 _ERRORS = frozenset({"error", "errors"})
 _DEEPEST_ERROR = 8
+_NESTED = (dict, list)
 _TAKES_AWAY = re.compile(
     "BAN|BLOCK|COMPROMI|DECLIN|DELET|DISABL|DISCONNECT|EXPIR|FAIL|LIMIT|OFFBOARD|PAUSE|REJECT"
     "|REMOV|RESTRICT|REVOK|SUSPEND|UNINSTALL|VIOLAT"
@@ -164,19 +165,15 @@ class UnknownField(NumberValue, Open):
 
 def is_declined(value: Any, deepest: int = _DEEPEST_ERROR, *, is_error: bool = False) -> bool:
     """Whether a list of errors in it, wherever it stands, says that no history is shared."""
-    if isinstance(value, dict):
-        if deepest == 0:
-            return False
-        for name, part in value.items():
-            inside = is_error or name in _ERRORS
-            # Most of what is sent is text outside of errors, which cannot say so.
-            if (inside or isinstance(part, dict | list)) and is_declined(
-                part, deepest - 1, is_error=inside
-            ):
-                return True
+    if not isinstance(value, _NESTED):
+        return is_error and number(value) == NOT_SHARED
+    if deepest == 0:
         return False
     if isinstance(value, list):
-        return deepest > 0 and any(
-            is_declined(part, deepest - 1, is_error=is_error) for part in value
-        )
-    return is_error and number(value) == NOT_SHARED
+        return any(is_declined(part, deepest - 1, is_error=is_error) for part in value)
+    # Most of what is sent is text outside of errors, which cannot say so.
+    return any(
+        is_declined(part, deepest - 1, is_error=is_error or name in _ERRORS)
+        for name, part in value.items()
+        if is_error or isinstance(part, _NESTED) or name in _ERRORS
+    )
