@@ -89,7 +89,12 @@ def import_archive(
             on_batch=on_batch,
         )
     if not dry_run:
-        catch_up(state, consumers.projections(), workspace.clock)
+        catch_up(
+            state,
+            consumers.projections(),
+            workspace.clock,
+            events_at_once=_EVENTS_PROJECTED_AT_ONCE,
+        )
     return done
 
 
@@ -261,6 +266,8 @@ class _Values:
 INVALID_LISTED = 100
 _PAYLOADS_AT_ONCE = 500
 _BYTES_AT_ONCE = 4 * _MIB
+# Each projection has a transaction of its own, of about 10 ms: a sender keeps its pace beside it.
+_EVENTS_PROJECTED_AT_ONCE = 2_000
 
 
 @dataclass

@@ -61,6 +61,7 @@ NUMBER = (
     " waba_id)"
 )
 """SQL for what an event stands under in the index by number: its number, else its account."""
+_DECODER = json.JSONDecoder()
 _KINDS = {kind.value: kind for kind in Kind}
 _SOURCES = {source.value: source for source in Source}
 _ADDRESS_NAMES = ("phone_number_id", "phone", "respondio_channel_id")
@@ -266,7 +267,7 @@ class EventLog:
         if via is not Via.IMPORT:
             self._count_arrivals(payloads, now)
         return [
-            Stored(events is not None, Counter(event.kind for event in events or ()))
+            Stored(False, {}) if events is None else Stored(True, _by_kind(events))
             for events in news
         ]
 
@@ -751,8 +752,9 @@ def event_row(event_id: int, payload_id: int, event: Event) -> tuple[object, ...
 
 
 def _event(row: tuple[Any, ...]) -> Event:
-    event_id, key, kind, source, *known, data = row
-    values: list[Any] = [key, _KINDS[kind], _SOURCES[source], *known, json.loads(data), event_id]
+    event_id, key, kind, source, *known, text = row
+    data, _ = _DECODER.raw_decode(text)
+    values: list[Any] = [key, _KINDS[kind], _SOURCES[source], *known, data, event_id]
     return Event(*values)
 
 
@@ -761,6 +763,13 @@ def number_of(event: Event) -> str:
     channel_id = event.respondio_channel_id
     text = None if channel_id is None else str(channel_id)
     return event.phone_number_id or event.phone or text or event.waba_id or ""
+
+
+def _by_kind(events: Iterable[Event]) -> dict[Kind, int]:
+    found: dict[Kind, int] = {}
+    for event in events:
+        found[event.kind] = found.get(event.kind, 0) + 1
+    return found
 
 
 def _marks(values: Collection[object]) -> str:

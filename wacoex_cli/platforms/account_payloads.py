@@ -7,15 +7,13 @@ field).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Unpack, cast
-
-from pydantic import Field, PlainValidator, model_validator
+from typing import Annotated, Any, ClassVar, Self, Unpack, cast
 
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import Event, EventData, Kind
-from wacoex_cli.platforms.privacy import Compared, Open, number, said, word
+from wacoex_cli.platforms.privacy import Compared, Open, Reading, number, word
 from wacoex_cli.platforms.webhook_fields import FieldValue, NumberValue, Origin
 
 _OFFBOARDED, _RECONNECTED = "ACCOUNT_OFFBOARDED", "ACCOUNT_RECONNECTED"
@@ -120,11 +118,11 @@ class AccountUpdate(_AccountValue, _Solution):
 
 
 class Offboarded(AccountUpdate):
-    event: Annotated[str, PlainValidator(lambda value: said(value) or _OFFBOARDED)] = _OFFBOARDED
+    event: Annotated[str, keep.said_or(_OFFBOARDED)] = _OFFBOARDED
 
 
 class Reconnected(AccountUpdate):
-    event: Annotated[str, PlainValidator(lambda value: said(value) or _RECONNECTED)] = _RECONNECTED
+    event: Annotated[str, keep.said_or(_RECONNECTED)] = _RECONNECTED
 
 
 class _OtherInfo(Compared):
@@ -255,22 +253,24 @@ class NumberQuality(_AccountValue, NumberValue):
         )
 
 
-class Capability(FieldValue, extra="allow"):
+class Capability(FieldValue, Open):
     """The `max_...`: names vary, values are numbers or tiers."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _limits(cls, value: dict[str, Any]) -> dict[str, int | str]:
+    def read(cls, value: Mapping[str, Any], reading: Reading) -> Self:
+        """The limits, and nothing else."""
+        found = cls()
         limits = {}
         for name, limit in value.items():
             kept = word(limit) if number(limit) is None else number(limit)
             if name.startswith("max_") and word(name) and kept is not None:
                 limits[name] = kept
-        return limits
+        found._more = limits
+        return found
 
     def unclear(self) -> list[str]:
         known = self.kept()
-        lost = [name for name in self._keys() if name.startswith("max_") and name not in known]
+        lost = [name for name in self.names_sent if name.startswith("max_") and name not in known]
         return lost or ([] if known else ["max_daily_conversations_per_business"])
 
     def events(self, origin: Origin) -> Iterator[Event]:
@@ -327,9 +327,9 @@ class _Decided(_AccountValue, NumberValue, Open):
 
     event: keep.Said = None
     # Left out of what is stored, as it always was: a delivery is known by that.
-    decision: keep.Said = Field(default=None, exclude=True)
+    decision: Annotated[keep.Said, keep.NOT_STORED] = None
     new_status: keep.Said = None
-    alert_state: keep.Said = Field(default=None, exclude=True)
+    alert_state: Annotated[keep.Said, keep.NOT_STORED] = None
     status: keep.Said = None
 
     @property

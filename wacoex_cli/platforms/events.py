@@ -32,7 +32,8 @@ _FIRST_SECOND = 1_000_000_000
 _FIRST_MILLISECOND = 100_000_000_000
 _TOO_LARGE = 1e20
 _YEARS = range(2001, 5000)
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+# What came as JSON holds no circle.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
 
 
 class Source(StrEnum):

@@ -12,10 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Unpack, cast
-
-from pydantic import Field, PlainValidator, ValidationInfo
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, Unpack, cast
 
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms import privacy as keep
@@ -54,8 +51,6 @@ from wacoex_cli.platforms.privacy import (
     Kept,
     Reading,
     digest,
-    key_names,
-    only_object,
     word,
 )
 from wacoex_cli.platforms.respondio_webhooks import RespondIOWebhook
@@ -69,7 +64,6 @@ from wacoex_cli.platforms.webhook_fields import (
     NumberValue,
     Origin,
     UnknownField,
-    is_declined,
 )
 
 if TYPE_CHECKING:
@@ -151,7 +145,7 @@ class _System(_Contact, _Type):
 class _AnyMessage(_Type):
     id: keep.Identifier = None
     timestamp: keep.Time = None
-    sender: keep.Phone = Field(default=None, alias="from")
+    sender: Annotated[keep.Phone, keep.Named("from")] = None
     to: keep.Phone = None
     user_id: keep.Identifier = None
     from_user_id: keep.Identifier = None
@@ -271,7 +265,8 @@ class _MessageStatus(Kept):
         user_id = person.beside(self.recipient_id, self.recipient_user_id)
         pricing = None
         if self.pricing is not None:
-            pricing = self.pricing.model_dump(exclude={"pricing_model"}, exclude_none=True)
+            pricing = self.pricing.kept()
+            pricing.pop("pricing_model", None)
         yield origin.event(
             Kind.STATUS,
             self,
@@ -568,22 +563,22 @@ _VALUES: dict[str, type[FieldValue]] = {
 }
 
 
-def _value(value: Any, info: ValidationInfo) -> FieldValue:
-    model = _VALUES.get(info.data["field"].lower(), UnknownField)
-    found = model.model_validate(only_object(value) or {}, context=info.context)
-    found._keys = partial(key_names, value)
-    found._declines = is_declined(value)
-    return found
-
-
 def _field_name(value: Any) -> str:
     return word(value[0] if isinstance(value, list) and len(value) == 1 else value) or ""
 
 
 class _Change(Kept):
-    field: Annotated[str, PlainValidator(_field_name)] = ""
-    value: Annotated[Any, PlainValidator(_value)] = Field(default=None, validate_default=True)
+    field: Annotated[str, keep.Read(_field_name)] = ""
+    value: FieldValue
     errors: keep.Parts[CodedError] = None
+
+    @classmethod
+    def read(cls, value: Mapping[str, Any], reading: Reading) -> Self:
+        """The change; its field says what its value is."""
+        found = super().read(value, reading)
+        model = _VALUES.get(found.field.lower(), UnknownField)
+        found.value = model.read_sent(value.get("value"), reading)
+        return found
 
     def events(self, entry: _Entry, received_at: str) -> Iterator[Event]:
         number_id, phone = self.value.number()
@@ -592,21 +587,21 @@ class _Change(Kept):
         if not found:
             kept = self.value.kept()
             type_ = kept.get("type") or kept.get("event")
-            keys = self.value._keys() or None
+            keys = self.value.names_sent or None
             found = [origin.other(self, type_ if isinstance(type_, str) else None, keys=keys)]
         unclear = self.value.unclear() if self.field else ["field"]
         look = True if self.value.to_look_at() else None
         decision = self.value.said_word
-        if any(event.data.get("type") == decision for event in found):
+        if decision and any(event.data.get("type") == decision for event in found):
             decision = None
-        marks = reported(decision=decision, unclear=unclear or None, look=look)
-        if marks:
+        if unclear or look or decision:
+            marks = reported(decision=decision, unclear=unclear or None, look=look)
             found = [replace(event, data={**event.data, **marks}) for event in found]
         yield from found
-        is_known = any(event.data.get("code") == NOT_SHARED for event in found)
-        declines = self.value._declines or _says_declined(self.errors)
-        if declines and not (is_known and self.field == "history"):
-            yield entry.declined(origin)
+        if self.value.declines or _says_declined(self.errors):
+            is_known = any(event.data.get("code") == NOT_SHARED for event in found)
+            if not (is_known and self.field == "history"):
+                yield entry.declined(origin)
 
 
 class _Entry(Compared):
@@ -661,11 +656,13 @@ class MetaWebhook(Compared):
 
 
 def _says_declined(errors: Sequence[CodedError] | None) -> bool:
-    return any(error.code == NOT_SHARED for error in errors or ())
+    return errors is not None and any(error.code == NOT_SHARED for error in errors)
 
 
 def _first_code(errors: Sequence[CodedError] | None) -> int | None:
-    return next((error.code for error in errors or () if error.code is not None), None)
+    if not errors:
+        return None
+    return next((error.code for error in errors if error.code is not None), None)
 
 
 def _only(contacts: Sequence[_Contact] | None) -> _Contact:
@@ -744,7 +741,7 @@ def payload_of(
     """
     model, unknown = _model_of(source, body)
     reading = Reading(key, stop_words or usual())
-    read = model.model_validate(dict(body), context=reading) if model else None
+    read = model.read(body, reading) if model else None
     events = tuple(read.events(to_text(received_at))) if read else ()
     if read is None or not (events or isinstance(read, MetaMessageHistory)):
         why = unknown or "wacoex knows nothing in it"

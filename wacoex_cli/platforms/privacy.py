@@ -1,35 +1,37 @@
 """What of a payload may be kept: a list of what is allowed, never one of what is forbidden.
 
 The models of `payloads` (Meta) and `respondio_webhooks` are that list. Each field has one of the
-types below, whose validator returns what is kept of a value, or None: a wrong value never drops
+types below, whose reader returns what is kept of a value, or None: a wrong value never drops
 what stands beside it. What no model names is dropped, so a field that is new tomorrow cannot leak
 a text. The depth of the models bounds the depth of the work, whatever is sent.
+
+Every field has a reader of its own here and none can fail, so that a library for validation would
+only call them, at five times the cost of a payload (`tests/bench/bulk.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, TypeVar, cast
-
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    ModelWrapValidatorHandler,
-    PlainValidator,
-    PrivateAttr,
-    ValidationInfo,
-    model_validator,
+from types import MappingProxyType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    NamedTuple,
+    Self,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
 )
 
 from wacoex_cli.platforms import events
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from wacoex_cli.platforms.stop_words import StopWords
 
 _LONGEST_HASHED_TEXT = 40
@@ -58,7 +60,7 @@ def _written(value: Any, pattern: re.Pattern[str]) -> str | None:
 
 def word(value: Any) -> str | None:
     """One value of an enumeration, known or not."""
-    return _written(value, _WORD)
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
 
 
 def said(value: Any) -> str | None:
@@ -98,8 +100,10 @@ def number(value: Any) -> int | None:
 
 
 def _identifier(value: Any) -> str | None:
-    whole = None if isinstance(value, str) else number(value)
-    return _written(value, _IDENTIFIER) if whole is None else str(whole)
+    if isinstance(value, str):
+        return value if _IDENTIFIER.fullmatch(value) else None
+    whole = number(value)
+    return None if whole is None else str(whole)
 
 
 def _identifiers(value: Any) -> list[str] | None:
@@ -114,32 +118,29 @@ def _time(value: Any) -> str | int | float | None:
     return _written(value, _TIME) if isinstance(value, str) else number(value)
 
 
-def _hashed_text(value: Any, info: ValidationInfo) -> dict[str, str] | None:
+def _hashed_text(value: Any, reading: Reading) -> dict[str, str] | None:
     text = value.strip() if isinstance(value, str) else ""
     if not 0 < len(text) <= _LONGEST_HASHED_TEXT:
         return None
-    reading: Reading = cast("Reading", info.context)
     return {"hash": events.text_hash(text, reading.key)}
 
 
-def _stop_text(value: Any, info: ValidationInfo) -> bool | None:
-    known: Reading = cast("Reading", info.context)
+def _stop_text(value: Any, reading: Reading) -> bool | None:
     body = value.get("body") if isinstance(value, dict) else value
-    return True if known.stop_words.is_word(body) else None
+    return True if reading.stop_words.is_word(body) else None
 
 
-def _stop_button(value: Any, info: ValidationInfo) -> bool | None:
+def _stop_button(value: Any, reading: Reading) -> bool | None:
     """Any of the texts of a button may say it; each platform names them in its own way."""
-    known: Reading = cast("Reading", info.context)
     names = ("text", "payload", "title", "id")
     texts = [value.get(name) for name in names] if isinstance(value, dict) else [value]
-    return True if any(map(known.stop_words.is_button, texts)) else None
+    return True if any(map(reading.stop_words.is_button, texts)) else None
 
 
-def _stop_reply(value: Any, info: ValidationInfo) -> bool | None:
+def _stop_reply(value: Any, reading: Reading) -> bool | None:
     names = ("button_reply", "list_reply")
     replies = [value.get(name) for name in names] if isinstance(value, dict) else []
-    return True if any(_stop_button(reply, info) for reply in replies) else None
+    return True if any(_stop_button(reply, reading) for reply in replies) else None
 
 
 def _structure(value: Any, depth: int = _DEEPEST) -> Any:
@@ -163,43 +164,6 @@ def _structure(value: Any, depth: int = _DEEPEST) -> Any:
     return found
 
 
-Identifier = Annotated[str | None, PlainValidator(_identifier)]
-"""An id: text without spaces, or a number, which becomes text."""
-Identifiers = Annotated[list[str] | None, PlainValidator(_identifiers)]
-Word = Annotated[str | None, PlainValidator(word)]
-Constant = Annotated[str | None, PlainValidator(lambda value: _written(value, _CONSTANT))]
-"""A value in capitals, where the same field may also hold a sentence."""
-Number = Annotated[int | None, PlainValidator(number)]
-Flag = Annotated[
-    bool | None, PlainValidator(lambda value: value if isinstance(value, bool) else None)
-]
-Time = Annotated[str | int | float | None, PlainValidator(_time)]
-"""A moment in whatever form it came."""
-Day = Annotated[
-    str | int | None,
-    PlainValidator(
-        lambda value: _written(value, _DAY) if isinstance(value, str) else number(value)
-    ),
-]
-"""A date, also one with the month in letters (Meta: `waba_ban_date`)."""
-Phone = Annotated[str | None, PlainValidator(events.read_phone)]
-MetaCode = Annotated[int | None, PlainValidator(events.meta_code)]
-HashedText = Annotated[dict[str, str] | None, PlainValidator(_hashed_text)]
-"""Of a short text its keyed hash only: a word that we know can be found, no other read."""
-StopText = Annotated[bool | None, PlainValidator(_stop_text)]
-"""Of a text only whether it is a word that says "no more messages"."""
-StopButton = Annotated[bool | None, PlainValidator(_stop_button)]
-"""The same of a button that was tapped, by its text or payload."""
-StopReply = Annotated[bool | None, PlainValidator(_stop_reply)]
-"""The same of an answer to buttons or a list, by its title or id."""
-Said = Annotated[str | None, PlainValidator(said)]
-"""A word of Meta's in capitals, also where it came in small letters, in a list or an object."""
-Part = Annotated[Element | None, BeforeValidator(only_object)]
-"""An object of its own model, also as a list of one; None for what is no object."""
-Parts = Annotated[list[Element] | None, BeforeValidator(_objects)]
-"""A list of objects, also a single one; what is no object is left out of it."""
-
-
 class Reading(NamedTuple):
     """What texts are read with: the key of this installation, and the words that say stop."""
 
@@ -207,39 +171,204 @@ class Reading(NamedTuple):
     stop_words: StopWords
 
 
-class Kept(BaseModel):
-    """What is kept of an object; false when that is nothing. Its context is a `Reading`."""
+class Read(NamedTuple):
+    """How a value is read: returns what is kept of it, None for nothing."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
+    reader: Callable[[Any], Any]
+
+
+def said_or(usual: str) -> Read:
+    """How a word of Meta's is read that is understood where it is not there."""
+    return Read(lambda value: said(value) or usual)
+
+
+class ReadText(NamedTuple):
+    """How a text is read of which only something is kept that a `Reading` can tell."""
+
+    reader: Callable[[Any, Reading], Any]
+
+
+class ReadObjects(NamedTuple):
+    """How objects of a model of their own are read: the model makes the reader."""
+
+    reader_of: Callable[[type[Kept]], Callable[[Any, Reading], Any]]
+
+
+class Named(NamedTuple):
+    """The name that a field has in what is sent, where it is another one."""
+
+    name: str
+
+
+class _NotStored(NamedTuple):
+    """A field that is read but is no part of what is stored."""
+
+
+NOT_STORED = _NotStored()
+
+
+def _one(model: type[Kept]) -> Callable[[Any, Reading], Kept | None]:
+    def read(value: Any, reading: Reading) -> Kept | None:
+        found = only_object(value)
+        return None if found is None else model.read(found, reading)
+
+    return read
+
+
+def _many(model: type[Kept]) -> Callable[[Any, Reading], list[Kept] | None]:
+    def read(value: Any, reading: Reading) -> list[Kept] | None:
+        if isinstance(value, dict):
+            return [model.read(value, reading)]
+        if not isinstance(value, list):
+            return None
+        return [model.read(part, reading) for part in value if isinstance(part, dict)]
+
+    return read
+
+
+Identifier = Annotated[str | None, Read(_identifier)]
+"""An id: text without spaces, or a number, which becomes text."""
+Identifiers = Annotated[list[str] | None, Read(_identifiers)]
+Word = Annotated[str | None, Read(word)]
+Constant = Annotated[str | None, Read(lambda value: _written(value, _CONSTANT))]
+"""A value in capitals, where the same field may also hold a sentence."""
+Number = Annotated[int | None, Read(number)]
+Flag = Annotated[bool | None, Read(lambda value: value if isinstance(value, bool) else None)]
+Time = Annotated[str | int | float | None, Read(_time)]
+"""A moment in whatever form it came."""
+Day = Annotated[
+    str | int | None,
+    Read(lambda value: _written(value, _DAY) if isinstance(value, str) else number(value)),
+]
+"""A date, also one with the month in letters (Meta: `waba_ban_date`)."""
+Phone = Annotated[str | None, Read(events.read_phone)]
+MetaCode = Annotated[int | None, Read(events.meta_code)]
+HashedText = Annotated[dict[str, str] | None, ReadText(_hashed_text)]
+"""Of a short text its keyed hash only: a word that we know can be found, no other read."""
+StopText = Annotated[bool | None, ReadText(_stop_text)]
+"""Of a text only whether it is a word that says "no more messages"."""
+StopButton = Annotated[bool | None, ReadText(_stop_button)]
+"""The same of a button that was tapped, by its text or payload."""
+StopReply = Annotated[bool | None, ReadText(_stop_reply)]
+"""The same of an answer to buttons or a list, by its title or id."""
+Said = Annotated[str | None, Read(said)]
+"""A word of Meta's in capitals, also where it came in small letters, in a list or an object."""
+Part = Annotated[Element | None, ReadObjects(_one)]
+"""An object of its own model, also as a list of one; None for what is no object."""
+Parts = Annotated[list[Element] | None, ReadObjects(_many)]
+"""A list of objects, also a single one; what is no object is left out of it."""
+
+
+class _Model(NamedTuple):
+    """What a model is made of.
+
+    `readers` has by the name in what is sent the name of the field, its reader, and whether that
+    takes the `Reading` too. `stored` has by the name of a field the name that it is stored under.
+    """
+
+    readers: Mapping[str, tuple[str, Callable[..., Any], bool]]
+    stored: Mapping[str, str]
+    defaults: Mapping[str, object]
+    names_there: Mapping[str, str]
+
+
+class Kept:
+    """What is kept of an object; false when that is nothing.
+
+    A subclass names its fields with the types above. A field of another type is set by the `read`
+    of the subclass. What is there lies in `__dict__`; the rest has the default of its class.
+    """
 
     def __bool__(self) -> bool:
-        return any(value is not None for _, value in self)
+        for name in vars(self):  # noqa: SIM110  # it is called a dozen times a payload
+            if name[0] != "_":
+                return True
+        return False
+
+    @classmethod
+    def read(cls, value: Mapping[str, Any], reading: Reading) -> Self:
+        """What is kept of an object, whatever is in it."""
+        model = _MODELS.get(cls) or _described(cls)
+        found = cls()
+        values = vars(found)
+        values.update(model.defaults)
+        readers = model.readers
+        for name_there, part in value.items():
+            if name_there in readers:
+                name, reader, takes_reading = readers[name_there]
+                kept = reader(part, reading) if takes_reading else reader(part)
+                if kept is not None:
+                    values[name] = kept
+        return found
 
     def kept(self) -> dict[str, Any]:
         """The same as JSON, without what was not reported or was no such value."""
-        return self.model_dump(by_alias=True, exclude_none=True)
+        stored = (_MODELS.get(type(self)) or _described(type(self))).stored
+        found = {}
+        for name, part in vars(self).items():
+            if name not in stored:
+                continue
+            if isinstance(part, Kept):
+                part = part.kept()
+            elif isinstance(part, list):
+                part = [each.kept() if isinstance(each, Kept) else each for each in part]
+            found[stored[name]] = part
+        return found
+
+
+_MODELS: dict[type[Kept], _Model] = {}
+
+
+def _described(model: type[Kept]) -> _Model:
+    readers: dict[str, tuple[str, Callable[..., Any], bool]] = {}
+    stored: dict[str, str] = {}
+    names_there: dict[str, str] = {}
+    for name, hint in get_type_hints(model, include_extras=True).items():
+        if name.startswith("_") or get_origin(hint) is ClassVar:
+            continue
+        type_, *notes = get_args(hint) if get_origin(hint) is Annotated else [hint]
+        name_there = next((note.name for note in notes if isinstance(note, Named)), name)
+        names_there[name] = name_there
+        if NOT_STORED not in notes:
+            stored[name] = name_there
+        for note in notes:
+            if isinstance(note, ReadObjects):
+                readers[name_there] = (name, note.reader_of(_model_in(type_)), True)
+            elif isinstance(note, Read | ReadText):
+                readers[name_there] = (name, note.reader, isinstance(note, ReadText))
+    defaults = {name: getattr(model, name, None) for name in names_there}
+    present = {name: default for name, default in defaults.items() if default is not None}
+    _MODELS[model] = found = _Model(readers, stored, present, names_there)
+    return found
+
+
+def _model_in(type_: Any) -> type[Kept]:
+    """The model in `Model | None` or `list[Model] | None`."""
+    while not isinstance(type_, type) or get_args(type_):
+        type_ = get_args(type_)[0]
+    return type_
 
 
 class Compared(Kept):
     """An object of which nothing may be lost in silence: `lost` names what could not be read."""
 
-    _lost: list[str] = PrivateAttr(default_factory=list)
+    _lost: Sequence[str] = ()
 
-    @model_validator(mode="wrap")
     @classmethod
-    def _compare(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        found = handler(value)
-        if isinstance(value, dict) and (lost := list(found._left_out(value))):
+    def read(cls, value: Mapping[str, Any], reading: Reading) -> Self:
+        """What is kept of an object, and the names of what is not."""
+        found = super().read(value, reading)
+        if lost := list(found._left_out(value)):
             found._lost = lost
         return found
 
     @property
     def lost(self) -> list[str]:
         """The names of what was there and could not be read, as `ban_info.waba_ban_state`."""
-        return self._lost
+        return list(self._lost)
 
-    def _left_out(self, value: dict[str, Any]) -> Iterator[str]:
-        for name, name_there in _names_there(type(self)):
+    def _left_out(self, value: Mapping[str, Any]) -> Iterator[str]:
+        for name, name_there in _MODELS[type(self)].names_there.items():
             there = value.get(name_there)
             if there is None or there == "":
                 continue
@@ -252,21 +381,25 @@ class Compared(Kept):
                     yield from (f"{name_there}.{inner}" for inner in part.lost)
 
 
-@cache
-def _names_there(model: type[Kept]) -> tuple[tuple[str, str], ...]:
-    """The names of a model's fields, each with the name that it has in what is sent."""
-    return tuple((name, field.alias or name) for name, field in model.model_fields.items())
-
-
-class Open(Kept, extra="allow"):
+class Open(Kept):
     """Of such an object ids, types, times of unknown fields are kept too."""
 
-    @model_validator(mode="before")
+    _more: Mapping[str, Any] = MappingProxyType({})
+
+    def __bool__(self) -> bool:
+        return super().__bool__() or bool(self._more)
+
     @classmethod
-    def _reduce(cls, value: dict[str, Any]) -> dict[str, Any]:
-        known = {name: part for name, part in value.items() if name in cls.model_fields}
-        rest = {name: part for name, part in value.items() if name not in cls.model_fields}
-        return {**_structure(rest), **known}
+    def read(cls, value: Mapping[str, Any], reading: Reading) -> Self:
+        """What is kept of an object, and of what is unknown in it."""
+        found = super().read(value, reading)
+        known = _MODELS[cls].readers
+        found._more = _structure({name: part for name, part in value.items() if name not in known})
+        return found
+
+    def kept(self) -> dict[str, Any]:
+        """The same as JSON, with what was unknown."""
+        return {**super().kept(), **self._more}
 
 
 def key_names(value: Any) -> list[str]:

@@ -6,15 +6,12 @@ come in the same shape.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Unpack
-
-from pydantic import BeforeValidator, ValidationInfo
-from pydantic.alias_generators import to_camel
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self, Unpack
 
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import Event, EventData, Kind, Source, read_moment, reported
-from wacoex_cli.platforms.privacy import Kept, Open, name_of
+from wacoex_cli.platforms.privacy import Kept, Named, Open, Reading, name_of
 
 _DIRECTIONS = {"incoming": "in", "outgoing": "out", "message.received": "in", "message.sent": "out"}
 _MESSAGE_EVENTS = ("message.received", "message.sent")
@@ -30,11 +27,11 @@ class _Delivered(Kept):
     message: keep.MetaCode = None
 
 
-class _SentBy(Kept, alias_generator=to_camel):
+class _SentBy(Kept):
     source: keep.Word = None
-    user_id: keep.Identifier = None
-    workflow_id: keep.Identifier = None
-    broadcast_history_id: keep.Identifier = None
+    user_id: Annotated[keep.Identifier, Named("userId")] = None
+    workflow_id: Annotated[keep.Identifier, Named("workflowId")] = None
+    broadcast_history_id: Annotated[keep.Identifier, Named("broadcastHistoryId")] = None
 
 
 class _Content(Kept):
@@ -49,34 +46,39 @@ def _is_echo(sender: _SentBy | None, traffic: str | None) -> bool:
     return sender is not None and sender.source == "echo" and traffic != "incoming"
 
 
-def _content(value: Any, info: ValidationInfo) -> dict[str, Any] | None:
-    """Of the content its type, whether it says stop, and whether a sync kept it back.
-
-    Of an echo also the hash of its text.
-    """
-    if not isinstance(value, dict):
-        return None
-    content: dict[str, Any] = {"type": value.get("type")}
-    if _is_echo(info.data["sender"], info.data["traffic"]):
-        content["text"] = value.get("text")
-    elif info.data["traffic"] != "outgoing":
-        content["stop"] = value
-    if value.get("type") == "unsupported" and _SYNC_NOTE in str(value.get("text", "")).lower():
-        content["during_sync"] = True
-    return content
-
-
-class _RespondIOMessage(Kept, alias_generator=to_camel):
-    message_id: keep.Identifier = None
-    channel_message_id: keep.Identifier = None
-    contact_id: keep.Identifier = None
-    channel_id: keep.Identifier = None
+class _RespondIOMessage(Kept):
+    message_id: Annotated[keep.Identifier, Named("messageId")] = None
+    channel_message_id: Annotated[keep.Identifier, Named("channelMessageId")] = None
+    contact_id: Annotated[keep.Identifier, Named("contactId")] = None
+    channel_id: Annotated[keep.Identifier, Named("channelId")] = None
     traffic: keep.Word = None
     timestamp: keep.Time = None
     status: keep.Parts[_Delivered] = None
     sender: keep.Part[_SentBy] = None
-    # After the two above, which decide what of it is kept.
-    message: Annotated[_Content | None, BeforeValidator(_content)] = None
+    message: _Content | None = None
+
+    @classmethod
+    def read(cls, value: Mapping[str, Any], reading: Reading) -> Self:
+        """The message; who sent it decides what of its content is kept."""
+        found = super().read(value, reading)
+        content = value.get("message")
+        if isinstance(content, dict):
+            found.message = _Content.read(found._kept_of(content), reading)
+        return found
+
+    def _kept_of(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Of the content its type, whether it says stop, and whether a sync kept it back.
+
+        Of an echo also the hash of its text.
+        """
+        kept: dict[str, Any] = {"type": content.get("type")}
+        if _is_echo(self.sender, self.traffic):
+            kept["text"] = content.get("text")
+        elif self.traffic != "outgoing":
+            kept["stop"] = content
+        if kept["type"] == "unsupported" and _SYNC_NOTE in str(content.get("text", "")).lower():
+            kept["during_sync"] = True
+        return kept
 
     @property
     def at(self) -> str | None:

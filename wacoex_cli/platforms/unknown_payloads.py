@@ -68,7 +68,7 @@ def unread(
 
     A hash of the bytes under the key of this installation tells it from all others.
     """
-    read = _Anything.model_validate(dict(body), context=Reading(key, usual()))
+    read = _Anything.read(body, Reading(key, usual()))
     mark = hmac.digest(key, raw, "sha256").hex()
     event = read.event(source, mark, key_names(body), to_text(received_at))
     return Payload(source, mark, len(raw), canonical(read.kept()), (event,), why)

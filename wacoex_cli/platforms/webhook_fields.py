@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
-
-from pydantic import PrivateAttr
+from typing import Any, Self, Unpack
 
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import Event, EventData, Kind, Source, read_moment, reported
-from wacoex_cli.platforms.privacy import Compared, Kept, Open, name_of, number
+from wacoex_cli.platforms.privacy import (
+    Compared,
+    Kept,
+    Open,
+    Reading,
+    key_names,
+    name_of,
+    number,
+    only_object,
+)
 
 NOT_SHARED = 2593109
 """The owner of the phone shares no history; it comes in any of a webhook's lists of errors."""
 _ERRORS = frozenset({"error", "errors"})
 _DEEPEST_ERROR = 8
+_NESTED = (dict, list)
 _TAKES_AWAY = re.compile(
     "BAN|BLOCK|COMPROMI|DECLIN|DELET|DISABL|DISCONNECT|EXPIR|FAIL|LIMIT|OFFBOARD|PAUSE|REJECT"
     "|REMOV|RESTRICT|REVOK|SUSPEND|UNINSTALL|VIOLAT"
@@ -94,8 +102,24 @@ class NumberMetadata(Kept):
 class FieldValue(Kept):
     """The `value` of a change, one class for each webhook field."""
 
-    _keys: Callable[[], list[str]] = PrivateAttr(default=list)
-    _declines: bool = PrivateAttr(default=False)
+    _sent: object = None
+
+    @property
+    def names_sent(self) -> list[str]:
+        """The names of the keys in it as it came."""
+        return key_names(self._sent)
+
+    @property
+    def declines(self) -> bool:
+        """Whether an error in it, wherever it stands, says that no history is shared."""
+        return is_declined(self._sent)
+
+    @classmethod
+    def read_sent(cls, sent: object, reading: Reading) -> Self:
+        """The value as it came, which may be no object."""
+        found = cls.read(only_object(sent) or {}, reading)
+        found._sent = sent
+        return found
 
     def number(self) -> tuple[str | None, str | None]:
         """The phone number id and the phone number of ours that it names."""
@@ -141,15 +165,15 @@ class UnknownField(NumberValue, Open):
 
 def is_declined(value: Any, deepest: int = _DEEPEST_ERROR, *, is_error: bool = False) -> bool:
     """Whether a list of errors in it, wherever it stands, says that no history is shared."""
-    if isinstance(value, dict):
-        parts = [(part, is_error or name in _ERRORS) for name, part in value.items()]
-    elif isinstance(value, list):
-        parts = [(part, is_error) for part in value]
-    else:
+    if not isinstance(value, _NESTED):
         return is_error and number(value) == NOT_SHARED
+    if deepest == 0:
+        return False
+    if isinstance(value, list):
+        return any(is_declined(part, deepest - 1, is_error=is_error) for part in value)
     # Most of what is sent is text outside of errors, which cannot say so.
-    return deepest > 0 and any(
-        is_declined(part, deepest - 1, is_error=inside)
-        for part, inside in parts
-        if inside or isinstance(part, dict | list)
+    return any(
+        is_declined(part, deepest - 1, is_error=is_error or name in _ERRORS)
+        for name, part in value.items()
+        if is_error or isinstance(part, _NESTED) or name in _ERRORS
     )
