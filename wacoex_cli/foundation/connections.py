@@ -135,7 +135,7 @@ class _Transport(httpx.AsyncBaseTransport):
             headers += self._proxy_headers.items()
         content: bytes | AsyncIterable[bytes]
         if isinstance(request.stream, httpx.ByteStream):
-            content = request.content
+            content = await request.aread()
         else:
             content = cast("AsyncIterable[bytes]", request.stream)
         body = None
