@@ -2,7 +2,7 @@
 
     python -m tests.bench.rate
 
-1,200 recipients each, sent by the real command; about three and a half minutes in all.
+500 recipients each, sent by the real command; about a minute and a half in all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tests.bench.figures import Figure, show
 from tests.bench.harness import AFTER_300_MS, bench, finished
 from tests.bench.stalls import watched_stalls
 
-RECIPIENTS = 1_200
+RECIPIENTS = 500
 
 
 def measure(title: str, *faults: dict[str, Any], most_throttled: int = 0) -> None:
@@ -25,16 +25,19 @@ def measure(title: str, *faults: dict[str, Any], most_throttled: int = 0) -> Non
         seen = sandbox.arrivals()
     most = None if most_throttled else 20
     show(
-        title,
+        f"{title} (longest stall of this machine: {1000 * stalls.longest:.0f} ms)",
         (
             Figure("accepted", len(seen.accepted_at), RECIPIENTS, RECIPIENTS),
             Figure("accepted per second", seen.accepted_rate(), at_least=18.9, decimals=2),
             Figure("most arrivals in any second", seen.most_in_a_second(), at_most=most),
             Figure("answers 130429", seen.throttled(), at_most=most_throttled),
             Figure("taken twice", seen.duplicates(), at_most=0),
-            Figure("most in a second, as the command says", said["rate"]["peak_in_one_second"]),
-            Figure("rate, as the command says", said["rate"]["achieved"], decimals=2),
-            *stalls.figures(),
+            Figure(
+                "most in a second, as the command says", said["rate"]["peak_in_one_second"], 0, 20
+            ),
+            Figure(
+                "rate, as the command says", said["rate"]["achieved"], at_least=18.9, decimals=2
+            ),
         ),
     )
 

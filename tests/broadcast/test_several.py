@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import resource
 import signal
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,14 @@ import pytest
 
 from tests.bench.figures import most_in_a_second
 from wacoex_cli.broadcast import side_by_side
-from wacoex_cli.broadcast.side_by_side import MOST_NUMBERS_IN_A_PROCESS, divide
+from wacoex_cli.broadcast.side_by_side import MOST_NUMBERS_IN_A_PROCESS, divide, places_for
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.ledger.model import Status
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
+from wacoex_cli.sending.engine import WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -280,3 +282,16 @@ def test_two_processes_send_what_one_would(
     assert {agency.status(each) for each in planned} == {Status.COMPLETED}
     assert ended.data["totals"]["taken"] == 30
     assert agency.shop.taken_twice() == []
+
+
+def test_each_number_has_as_many_places_as_when_it_sends_alone():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 4_096 if hard == resource.RLIM_INFINITY else hard
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+
+        assert places_for(2) == 2 * WINDOW
+        # More files than the shell allows at first: the system allows more when it is asked.
+        assert places_for(25) == min(25 * WINDOW, most - 256)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

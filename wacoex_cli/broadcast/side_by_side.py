@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from wacoex_cli.channels.registry import active
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation.workspace import STOPPING, interruptible
 from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.sending.engine import WINDOW
 from wacoex_cli.sending.process import SendJob, send_together
 from wacoex_cli.sending.providers import provider_for
 from wacoex_cli.terminal.dialogue import TerminalDialogue
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     Outcome = Sent | BaseException
 
 MOST_NUMBERS_IN_A_PROCESS = 20
+_OTHER_FILES = 256
 _CHILD = "wacoex_cli.broadcast.side_by_side"
 
 
@@ -84,10 +87,28 @@ async def _run_here(
         SendJob(task.provider, task.channel, task.broadcast, task.order, hears(place))
         for place, task in enumerate(tasks)
     ]
+    # With the places of one number, each of twenty could have three requests under way.
+    workspace.http.widen(places_for(len({task.channel.phone for task in tasks})))
     async with contextlib.AsyncExitStack() as stack:
         for task in tasks:
             await stack.enter_async_context(task.reading())
         return await send_together(workspace.state, jobs, workspace.clock, on_signal)
+
+
+def places_for(numbers: int) -> int:
+    """How many requests may be open at once for so many numbers, as the system allows it.
+
+    Each number has what it has when it sends alone. Every request needs a file of its own.
+    """
+    files = WINDOW * numbers + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY in (soft, max(soft, files)) or soft >= files:
+        return WINDOW * numbers
+    more = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+        soft = more
+    return soft - _OTHER_FILES
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,6 +26,9 @@ import wacoex_cli
 from wacoex_cli.errors import TemporaryError, UsageError
 from wacoex_cli.foundation.clock import Clock
 from wacoex_cli.foundation.masking import masked_text
+
+if TYPE_CHECKING:
+    from wacoex_cli.foundation.connections import AiohttpClient
 
 
 @dataclass(frozen=True)
@@ -327,6 +330,15 @@ class Http:
         return Glimpse(
             response.status_code, response.headers, bytes(start), read if size is None else size
         )
+
+    def widen(self, window: int) -> None:
+        """Let that many requests be open at once from now on; never fewer than before."""
+        more = window - self._window
+        if more <= 0:
+            return
+        self._window = window
+        if self._client is not None and self._transport is None:
+            cast("AiohttpClient", self._client).add_places(more)
 
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing."""
