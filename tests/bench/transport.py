@@ -26,13 +26,13 @@ import httpx
 
 from tests.bench.figures import Figure, show
 from wacoex_cli.foundation.clock import SystemClock
-from wacoex_cli.foundation.http import WINDOW, Http
+from wacoex_cli.foundation.http import WINDOW, Http, NotSentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROUNDS = 3
-REQUESTS = 1_000
+REQUESTS = 500
 ANSWER_AFTER_SECONDS = 0.02
 
 _CHECKOUT = Path(__file__).parents[2]
@@ -120,8 +120,12 @@ async def _with_http(url: str, transport: httpx.AsyncBaseTransport | None) -> Sp
     http = Http(SystemClock(), log=lambda text: None, transport=transport)
 
     async def request() -> None:
-        answer = await http.send(url, headers=_HEADERS, json=_MESSAGE)
-        assert answer.json
+        # On a busy machine httpcore finds no place within a second.
+        while True:
+            with contextlib.suppress(NotSentError):
+                answer = await http.send(url, headers=_HEADERS, json=_MESSAGE)
+                assert answer.json
+                return
 
     try:
         return await _all(request)
