@@ -1,9 +1,9 @@
-"""What a request costs over our connections, over httpx's own, and with aiohttp alone.
+"""What a request costs over our connections, and with aiohttp alone.
 
     python -m tests.bench.transport
 
 64 requests at a time to a server that answers after 20 ms, each way in a process of its own, in
-turn; the medians of the rounds. Half a minute.
+turn; the medians of the rounds. A quarter of a minute.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import aiohttp
-import httpx
 
 from tests.bench.figures import Figure, show
 from wacoex_cli.foundation.clock import SystemClock
-from wacoex_cli.foundation.http import WINDOW, Http, NotSentError
+from wacoex_cli.foundation.http import WINDOW, Http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,34 +115,18 @@ async def _all(request: Callable[[], Awaitable[None]]) -> Spent:
     return Spent(time.perf_counter() - started, time.process_time() - cpu)
 
 
-async def _with_http(url: str, transport: httpx.AsyncBaseTransport | None) -> Spent:
-    http = Http(SystemClock(), log=lambda text: None, transport=transport)
+async def ours(url: str) -> Spent:
+    """As wacoex sends."""
+    http = Http(SystemClock(), log=lambda text: None)
 
     async def request() -> None:
-        # On a busy machine httpcore finds no place within a second.
-        while True:
-            with contextlib.suppress(NotSentError):
-                answer = await http.send(url, headers=_HEADERS, json=_MESSAGE)
-                assert answer.json
-                return
+        answer = await http.send(url, headers=_HEADERS, json=_MESSAGE)
+        assert answer.json
 
     try:
         return await _all(request)
     finally:
         await http.aclose()
-
-
-async def ours(url: str) -> Spent:
-    """As wacoex sends."""
-    return await _with_http(url, None)
-
-
-async def httpcore(url: str) -> Spent:
-    """As wacoex sends, over the connections that httpx brings itself."""
-    limits = httpx.Limits(
-        max_connections=WINDOW, max_keepalive_connections=WINDOW, keepalive_expiry=60.0
-    )
-    return await _with_http(url, httpx.AsyncHTTPTransport(limits=limits))
 
 
 async def bare(url: str) -> Spent:
@@ -158,7 +141,7 @@ async def bare(url: str) -> Spent:
         return await _all(request)
 
 
-WAYS = {"httpcore": httpcore, "ours": ours, "bare": bare}
+WAYS = {"ours": ours, "bare": bare}
 
 
 def _measured(way: str, url: str) -> Spent:
@@ -168,7 +151,7 @@ def _measured(way: str, url: str) -> Spent:
 
 
 def main() -> None:
-    """Every way in turn, and ours against the others."""
+    """Both ways in turn, and ours against aiohttp alone."""
     rounds: dict[str, list[Spent]] = {way: [] for way in WAYS}
     with light_server() as url:
         for _ in range(ROUNDS):
@@ -181,11 +164,7 @@ def main() -> None:
     show(
         "a request over our connections",
         (
-            Figure("CPU, httpcore / ours", cpu["httpcore"] / cpu["ours"], at_least=2.0, decimals=2),
             Figure("CPU, ours / bare", cpu["ours"] / cpu["bare"], at_most=2.4, decimals=2),
-            Figure(
-                "rate, ours / httpcore", rate["ours"] / rate["httpcore"], at_least=2.0, decimals=2
-            ),
             Figure("rate, ours / bare", rate["ours"] / rate["bare"], at_least=0.4, decimals=2),
         ),
     )
