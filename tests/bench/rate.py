@@ -2,7 +2,7 @@
 
     python -m tests.bench.rate
 
-1,200 recipients each, sent by the real command; about three and a half minutes in all.
+500 recipients each, sent by the real command; about a minute and a half in all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tests.bench.figures import Figure, show
 from tests.bench.harness import AFTER_300_MS, bench, finished
 from tests.bench.stalls import watched_stalls
 
-RECIPIENTS = 1_200
+RECIPIENTS = 500
 
 
 def measure(title: str, *faults: dict[str, Any], most_throttled: int = 0) -> None:
@@ -24,7 +24,7 @@ def measure(title: str, *faults: dict[str, Any], most_throttled: int = 0) -> Non
             said = finished(home.start_sending(broadcast_id))
         seen = sandbox.arrivals()
     show(
-        title,
+        f"{title} (longest stall of this machine: {1000 * stalls.longest:.0f} ms)",
         (
             Figure("accepted", len(seen.accepted_at), RECIPIENTS, RECIPIENTS),
             Figure("accepted per second", seen.accepted_rate(), at_least=18.9, decimals=2),
@@ -34,11 +34,10 @@ def measure(title: str, *faults: dict[str, Any], most_throttled: int = 0) -> Non
             Figure("answers 130429", seen.throttled(), at_most=most_throttled),
             Figure("taken twice", seen.duplicates(), at_most=0),
             Figure(
-                "rate as the command says, to the rate of the arrivals",
-                said["rate"]["achieved"] / seen.accepted_rate(),
-                0.95,
-                1.05,
-                decimals=2,
+                "most in a second, as the command says", said["rate"]["peak_in_one_second"], 0, 20
+            ),
+            Figure(
+                "rate, as the command says", said["rate"]["achieved"], at_least=18.9, decimals=2
             ),
         ),
         str(stalls),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import resource
 import signal
 import time
 from collections import Counter
@@ -15,13 +16,14 @@ import pytest
 
 from tests.bench.figures import most_in_a_second
 from wacoex_cli.broadcast import side_by_side
-from wacoex_cli.broadcast.side_by_side import MOST_NUMBERS_IN_A_PROCESS, divide
+from wacoex_cli.broadcast.side_by_side import MOST_NUMBERS_IN_A_PROCESS, divide, places_for
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.ledger.model import Status
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
+from wacoex_cli.sending.engine import WINDOW
 
 if TYPE_CHECKING:
     import subprocess
@@ -481,3 +483,16 @@ def test_a_signal_that_comes_while_processes_start_pauses_all(agency: Agency) ->
     assert command.returncode == 143, err
     assert {each["status"] for each in json.loads(out)["data"]["broadcasts"]} == {"paused"}
     assert [error["code"] for error in json.loads(out)["errors"]] == ["terminated"]
+
+
+def test_each_number_has_as_many_places_as_when_it_sends_alone():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 4_096 if hard == resource.RLIM_INFINITY else hard
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+
+        assert places_for(2) == 2 * WINDOW
+        # More files than the shell allows at first: the system allows more when it is asked.
+        assert places_for(25) == min(25 * WINDOW, most - 256)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -189,6 +189,27 @@ def test_as_many_requests_are_open_at_once_as_the_window_says() -> None:
     assert [answer.status for answer in found] == [200] * (WINDOW + 6)
 
 
+def test_more_requests_may_be_open_once_the_window_is_widened() -> None:
+    all_here = threading.Barrier(4, timeout=PATIENCE_SECONDS)
+
+    def script(talk: Talk) -> None:
+        talk.request()
+        all_here.wait()
+        talk.say(OK)
+
+    async def work(http: Http) -> list[Answer]:
+        first = asyncio.create_task(post(http, server.url))
+        await asyncio.sleep(0)
+        http.widen(4)
+        others = await asyncio.gather(*(post(http, server.url) for _ in range(3)))
+        return [await first, *others]
+
+    with serving(script) as server:
+        found = asked(work, window=1)
+
+    assert [answer.status for answer in found] == [200] * 4
+
+
 def test_a_kept_connection_that_the_server_closed_is_not_written_to() -> None:
     def once(talk: Talk) -> None:
         talk.request()

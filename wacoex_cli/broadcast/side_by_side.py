@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import contextvars
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation.workspace import STOPPING, ending_signals, interruptible
 from wacoex_cli.ledger.model import RunProgress
 from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.sending.engine import WINDOW
 from wacoex_cli.sending.process import NotBegun, SendJob, Sent, send_together
 from wacoex_cli.sending.providers import provider_for
 from wacoex_cli.sending.takeover import settle_dead
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 MOST_NUMBERS_IN_A_PROCESS = 20
 _MOST_PROCESSES = 16
+_OTHER_FILES = 256
 _CHILD = "wacoex_cli.broadcast.side_by_side"
 
 
@@ -125,6 +128,8 @@ async def _run_here(
         )
 
     jobs = [job(place, task) for place, task in enumerate(tasks)]
+    # With the places of one number, each of twenty could have three requests under way.
+    workspace.http.widen(places_for(len({task.channel.phone for task in tasks})))
     async with contextlib.AsyncExitStack() as stack:
         for task in tasks:
             await stack.enter_async_context(task.reading())
@@ -135,6 +140,22 @@ async def _run_here(
 
 def _known(outcome: Sent | NotBegun | Exception, invocation: Invocation) -> Outcome:
     return explained(outcome, invocation) if isinstance(outcome, Exception) else outcome
+
+
+def places_for(numbers: int) -> int:
+    """How many requests may be open at once for so many numbers, as the system allows it.
+
+    Each number has what it has when it sends alone. Every request needs a file of its own.
+    """
+    files = WINDOW * numbers + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= files:
+        return WINDOW * numbers
+    more = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+        soft = more
+    return soft - _OTHER_FILES
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,11 @@ class AiohttpClient(httpx.AsyncClient):
         self._pool = _Pool(limits)
         super().__init__(limits=limits, **settings)
 
+    def add_places(self, more: int) -> None:
+        """Let so many more requests be open at once."""
+        for _ in range(more):
+            self._pool.places.release()
+
     def _init_transport(self, *_: Any, **settings: Any) -> httpx.AsyncBaseTransport:
         return _Transport(self._pool)
 
@@ -135,7 +140,7 @@ class _Transport(httpx.AsyncBaseTransport):
             headers += self._proxy_headers.items()
         content: bytes | AsyncIterable[bytes]
         if isinstance(request.stream, httpx.ByteStream):
-            content = request.content
+            content = await request.aread()
         else:
             content = cast("AsyncIterable[bytes]", request.stream)
         body = None

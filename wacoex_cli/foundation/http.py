@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,6 +26,9 @@ import wacoex_cli
 from wacoex_cli.errors import TemporaryError, UsageError
 from wacoex_cli.foundation.clock import Clock
 from wacoex_cli.foundation.masking import masked_text
+
+if TYPE_CHECKING:
+    from wacoex_cli.foundation.connections import AiohttpClient
 
 
 @dataclass(frozen=True)
@@ -328,6 +331,15 @@ class Http:
             response.status_code, response.headers, bytes(start), read if size is None else size
         )
 
+    def widen(self, window: int) -> None:
+        """Let that many requests be open at once from now on; never fewer than before."""
+        more = window - self._window
+        if more <= 0:
+            return
+        self._window = window
+        if self._client is not None and self._transport is None:
+            cast("AiohttpClient", self._client).add_places(more)
+
     async def aclose(self) -> None:
         """Close the connections. A second call does nothing."""
         client, self._client = self._client, None
@@ -448,9 +460,28 @@ def _request(
     form: tuple[Mapping[str, str] | None, FilePart] | None,
 ) -> httpx.Request:
     """A request with a body of JSON, or with a form or a file alone, or with none."""
+    address = _address(url)
+    if params:
+        address = address.copy_merge_params(params)
+    extensions = {"timeout": _LIMITS, "on_written": on_written.get()}
     headers = {**_HEADERS, **headers}
     content: Any = None
     data, files = None, None
+    if json is not None:
+        # As httpx writes it. Its own reading and completing of headers takes longer than all this.
+        body = json_module.dumps(
+            json, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+        ).encode()
+        complete = [
+            (b"Host", address.netloc),
+            *[(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()],
+            (b"Content-Length", b"%d" % len(body)),
+            (b"Content-Type", b"application/json"),
+        ]
+        stream = httpx.ByteStream(body)
+        return httpx.Request(
+            method, address, headers=complete, stream=stream, extensions=extensions
+        )
     if form is not None:
         data, part = form
         if data is None:
@@ -458,16 +489,14 @@ def _request(
             headers["Content-Length"] = str(part.size)
         else:
             files = {"file": (part.name, part.content, part.media_type)}
-    address = _address(url)
     return httpx.Request(
         method,
-        address.copy_merge_params(params) if params else address,
+        address,
         headers=headers,
-        json=json,
         content=content,
         data=data,
         files=files,
-        extensions={"timeout": _LIMITS, "on_written": on_written.get()},
+        extensions=extensions,
     )
 
 

@@ -327,7 +327,12 @@ def trade_together(
     keys = {key for exchange, _ in trades for key in exchange.keys}
     try:
         known = paces.find(keys, clock)
-        outlooks = [exchange.look(known, report, lead) for exchange, report in trades]
+        # Else all numbers would send at the same moments, and the last of them too late.
+        apart = throttle.slot_interval(throttle.MESSAGES_PER_SECOND) / len(trades)
+        outlooks = [
+            exchange.look(known, report, lead + place * apart)
+            for place, (exchange, report) in enumerate(trades)
+        ]
         with state.transaction():
             known, booked = paces.find(keys, clock), dict[str, SendingPace]()
             for (exchange, report), outlook in zip(trades, outlooks, strict=True):
