@@ -25,35 +25,43 @@ _DAY = datetime.timedelta(days=1)
 
 
 @contextlib.contextmanager
-def answering(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+def answering(
+    answer: Answer, tls: ssl.SSLContext | None = None, *, whatever_comes: bool = False
+) -> Iterator[str]:
     """A server whose every request is answered with these bytes; gives its base URL.
 
-    `answer` is given the head of the request. The connection is closed when its bytes end.
+    `answer` is given the head of the request, or with `whatever_comes` the first bytes: servers
+    without TLS refuse its greeting like that. The connection is closed when its bytes end.
     """
+    end = b"" if whatever_comes else b"\r\n\r\n"
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
-        threading.Thread(target=_accept, args=(listener, answer, tls), daemon=True).start()
+        threading.Thread(target=_accept, args=(listener, answer, tls, end), daemon=True).start()
         host, port = ("localhost", "https") if tls else ("127.0.0.1", "http")
         yield f"{port}://{host}:{listener.getsockname()[1]}"
         # Wakes the thread that waits for the next connection.
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def _accept(listener: socket.socket, answer: Answer, tls: ssl.SSLContext | None) -> None:
+def _accept(
+    listener: socket.socket, answer: Answer, tls: ssl.SSLContext | None, end: bytes
+) -> None:
     with contextlib.suppress(OSError):
         while True:
             connection, _ = listener.accept()
-            arguments = (connection, answer, tls)
+            arguments = (connection, answer, tls, end)
             threading.Thread(target=_serve, args=arguments, daemon=True).start()
 
 
-def _serve(connection: socket.socket, answer: Answer, tls: ssl.SSLContext | None) -> None:
+def _serve(
+    connection: socket.socket, answer: Answer, tls: ssl.SSLContext | None, end: bytes
+) -> None:
     with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
         opened.enter_context(connection)
         if tls:
             connection = opened.enter_context(tls.wrap_socket(connection, server_side=True))
         connection.settimeout(90)
         head = b""
-        while b"\r\n\r\n" not in head:
+        while not head or end not in head:
             piece = connection.recv(65_536)
             if not piece:
                 return

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tests.attacks.conftest import Attack
 
 PEOPLE = 40
+SLOWLY = ("--rate", "4")
+"""Another command starts and ends while this one sends."""
 
 
 def everybody() -> list[str]:
@@ -63,7 +65,7 @@ def test_a_hard_link_is_refused(attack: Attack) -> None:
 
 def test_the_shared_memory_file_is_removed_under_a_sender(attack: Attack) -> None:
     number = attack.home.plan(PEOPLE)
-    first = attack.home.start("broadcast", "send", number, "--yes")
+    first = attack.home.start("broadcast", "send", number, "--yes", *SLOWLY)
     await_arrivals(attack, 5)
     Path(f"{attack.home.state}-shm").unlink()
 
@@ -79,7 +81,7 @@ def test_the_row_of_the_lock_is_removed_under_a_sender(attack: Attack) -> None:
     import sqlite3
 
     number = attack.home.plan(PEOPLE)
-    first = attack.home.start("broadcast", "send", number, "--yes")
+    first = attack.home.start("broadcast", "send", number, "--yes", *SLOWLY)
     await_arrivals(attack, 5)
     with sqlite3.connect(attack.home.state) as connection:
         connection.execute("DELETE FROM locks")
@@ -94,8 +96,8 @@ def test_the_row_of_the_lock_is_removed_under_a_sender(attack: Attack) -> None:
 
 
 def test_the_directory_of_presences_is_removed_under_a_sender(attack: Attack) -> None:
-    number = attack.home.plan(PEOPLE * 4)
-    first = attack.home.start("broadcast", "send", number, "--yes")
+    number = attack.home.plan(PEOPLE)
+    first = attack.home.start("broadcast", "send", number, "--yes", *SLOWLY)
     await_arrivals(attack, 5)
     shutil.rmtree(presence_directory(attack.home.state))
 
@@ -103,4 +105,4 @@ def test_the_directory_of_presences_is_removed_under_a_sender(attack: Attack) ->
     assert (second.code, second.codes) == (6, ["locked"])
     attack.end(first)
     assert attack.run("broadcast", "resume", number, "--yes").data["status"] == "completed"
-    attack.judge([phone(place) for place in range(PEOPLE * 4)])
+    attack.judge([phone(place) for place in range(PEOPLE)])

@@ -584,10 +584,15 @@ def _proxy_failure(error: Exception) -> str | None:
 
 
 def _tls_failure(error: BaseException | None) -> ssl.SSLError | None:
-    """The failure of TLS that a failed connection comes from; None when it is another one."""
-    while error is not None and not isinstance(error, ssl.SSLError):
+    """The failure of TLS that a failed connection comes from; None when it is another one.
+
+    The innermost: those of aiohttp are of the same kind, without what OpenSSL says.
+    """
+    found = None
+    while error is not None:
+        found = error if isinstance(error, ssl.SSLError) else found
         error = error.__cause__ or error.__context__
-    return error
+    return found
 
 
 def _reason(error: Exception) -> str:

@@ -210,7 +210,7 @@ class Engine:
 
     async def _dispatch(self) -> None:
         while True:
-            if not self._slots:
+            while not self._slots:  # a hold may take them away before this wakes
                 self._has_slots.clear()
                 await self._has_slots.wait()
             # A slot is ours until its moment: popped earlier, it would be missing from the

@@ -256,10 +256,12 @@ class _EngineRun:
                     await poller.wait_for_last_news(lambda: not received)
             sent = await self._writer.do(partial(locked.close, run, stop, received))
         except BaseException as error:
-            if isinstance(error, Exception):
-                await self._writer.do(partial(locked.pause_after, error))
-            # The notes stay: a resumed run learns from them what had left.
-            presence.abandon()
+            try:
+                if isinstance(error, Exception):
+                    await self._writer.do(partial(locked.pause_after, error))
+            finally:
+                # The notes stay: a resumed run learns from them what had left.
+                presence.abandon()
             if isinstance(error, StateError):
                 hint = f"{error.hint}; to continue: wacoex broadcast resume {run.broadcast_id}"
                 # Others may have failed of the same error.
