@@ -26,7 +26,7 @@ from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID, WABA_ID, Node, World
 
-CHANNELS, FEW = 200, 3
+CHANNELS = 200
 _ANSWER_SECONDS = 0.3
 _PROGRAM = (sys.executable, "-m", "wacoex_cli")
 
@@ -81,18 +81,14 @@ def _run(home: Path, environ: dict[str, str], *words: str) -> None:
 
 
 def main() -> None:
-    """Measure a few channels and many, side by side."""
+    """Measure one account, then many."""
     shared = seconds_of_status(CHANNELS, own_accounts=False)
     apart = seconds_of_status(CHANNELS, own_accounts=True)
-    few = seconds_of_status(FEW, own_accounts=True)
-    one_by_one = CHANNELS * _ANSWER_SECONDS
     show(
         f"wacoex status, {CHANNELS} channels, each answer after {_ANSWER_SECONDS * 1000:.0f} ms",
         [
-            Figure(f"{FEW} channels, seconds", few, decimals=1),
             Figure(f"{CHANNELS} channels of one account, seconds", shared, at_most=8, decimals=1),
             Figure(f"{CHANNELS} channels of {CHANNELS} accounts", apart, at_most=20, decimals=1),
-            Figure("one number after the other would take", one_by_one, decimals=1),
         ],
     )
 
