@@ -61,7 +61,7 @@ pictures: setup
 	$(BIN)/python -m docs.tools.pictures
 
 bench: setup
-	for script in transport rate controller storms shared_budget respondio against_sequential kills large workbook listen many_events many_channels bulk board doctor_online startup; do \
+	for script in transport many_numbers rate controller storms shared_budget respondio against_sequential kills large workbook wording listen many_events many_channels bulk board doctor_online startup; do \
 		$(BIN)/python -m tests.bench.$$script || exit 1; \
 	done
 
