@@ -117,11 +117,8 @@ def main() -> None:
         f"wacoex doctor, {CHANNELS} channels of one account, each answer after"
         f" {_ANSWER_SECONDS * 1000:.0f} ms",
         [
-            Figure("doctor, seconds", together, decimals=1),
-            Figure("of these with answers at once", without_waiting, decimals=1),
-            Figure("three reads for each channel, seconds", apart, decimals=1),
             Figure(
-                "doctor, as a share of both",
+                "doctor, to three reads for each channel and its own work",
                 together / (apart + without_waiting),
                 at_most=0.2,
                 decimals=2,
