@@ -18,7 +18,7 @@ help:
 	@echo "make demo    what wacoex does, in a minute, against a pretend Meta on this machine"
 	@echo "make docs    print anew what README, docs and the man page show of the commands"
 	@echo "make pictures    make the pictures of the README anew (needs chromium)"
-	@echo "make bench   the measurements, one after the other (about 55 minutes)"
+	@echo "make bench   the measurements, one after the other (about 60 minutes)"
 
 setup: $(VENV)/.installed
 

@@ -37,12 +37,12 @@ _OTHERS = {
     "events list": 1.5,
     "events list --json --limit 10000": 3,
     "events import webhooks.ndjson --json": 30,
-    "mac": 12,
-    "status --offline": 3,
+    "mac": 8,
+    "status --offline": 2.5,
     "device list --channel shop1": 1.2,
     "state check": 50,
     "state export --out all.ndjson": 100,
-    "state backup copy.db": 20,
+    "state backup copy.db": 60,
     "state prune --older-than 365 --dry-run": 3,
 }
 _CHECKS = ("reminder check", "status", "doctor")  # any exit status of theirs is an answer
