@@ -26,6 +26,7 @@ _OF_A_CHANNEL = (
     "status shop1 --offline --json",
     "doctor shop1 --offline --json",
     "events list --channel shop1 --json",
+    "mac --channel shop1 --json",
 )
 _STATES = (EVENTS // FEWER, EVENTS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND, messaging_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from wacoex_cli.foundation.state import Row, State
 
@@ -56,31 +57,29 @@ class Trouble:
 def troubles(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, Trouble]:
     """What went wrong with the broadcasts of each of these channels, by channel_id."""
     since = now - RECENT
-    doubtful, throttled = figures.ambiguous(state), figures.throttled(state, since)
-    refused = figures.refused(state, since)
-
-    def incidents(rows: Sequence[Row], channel: Channel) -> tuple[Incident, ...]:
-        return tuple(
-            Incident(
-                row["broadcast_id"],
-                row["n"],
-                row["at"],
-                row.get("peak", 0),
-                row.get("bunched", 0),
-            )
-            for row in rows
-            if row["channel_id"] == channel.channel_id
+    doubtful = _incidents(figures.ambiguous(state))
+    throttled = _incidents(figures.throttled(state, since))
+    refused: dict[int, list[Row]] = defaultdict(list)
+    for row in figures.refused(state, since):
+        refused[row["channel_id"]].append(row)
+    return {
+        key: Trouble(
+            tuple(doubtful[key]),
+            tuple(throttled[key]),
+            refused={row["code"]: row["n"] for row in refused[key]},
+            refused_at=max((row["at"] for row in refused[key]), default=""),
         )
+        for key in (channel.channel_id for channel in channels)
+    }
 
-    found = {}
-    for channel in channels:
-        own = [row for row in refused if row["channel_id"] == channel.channel_id]
-        found[channel.channel_id] = Trouble(
-            incidents(doubtful, channel),
-            incidents(throttled, channel),
-            refused={row["code"]: row["n"] for row in own},
-            refused_at=max((row["at"] for row in own), default=""),
-        )
+
+def _incidents(rows: Iterable[Row]) -> dict[int, list[Incident]]:
+    """What these rows tell, by channel_id."""
+    found: dict[int, list[Incident]] = defaultdict(list)
+    for row in rows:
+        happened = row["broadcast_id"], row["n"], row["at"]
+        more = row.get("peak", 0), row.get("bunched", 0)
+        found[row["channel_id"]].append(Incident(*happened, *more))
     return found
 
 

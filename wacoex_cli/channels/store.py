@@ -44,13 +44,14 @@ if TYPE_CHECKING:
 # An id that another channel has now says nothing about this one any more: it was a slip.
 _FORMER = (
     "SELECT channel_id, name, value, MAX(until) AS until FROM former_ids AS former"
-    " WHERE (? IS NULL OR channel_id = ?) AND NOT EXISTS ("
-    "SELECT 1 FROM channels AS present WHERE"
-    " (former.name = 'phone_number_id' AND present.phone_number_id = former.value) OR"
-    " (former.name = 'respondio_channel_id'"
-    " AND CAST(present.respondio_channel_id AS TEXT) = former.value) OR"
-    " (former.name = 'waba_id' AND present.waba_id = former.value"
-    " AND present.channel_id = former.channel_id))"
+    " WHERE (? IS NULL OR channel_id = ?) AND CASE name"
+    " WHEN 'phone_number_id' THEN value NOT IN"
+    " (SELECT phone_number_id FROM channels WHERE phone_number_id IS NOT NULL)"
+    " WHEN 'respondio_channel_id' THEN value NOT IN (SELECT CAST(respondio_channel_id AS TEXT)"
+    " FROM channels WHERE respondio_channel_id IS NOT NULL)"
+    " WHEN 'waba_id' THEN NOT EXISTS (SELECT 1 FROM channels AS present"
+    " WHERE present.channel_id = former.channel_id AND present.waba_id = former.value)"
+    " ELSE 1 END"
     " GROUP BY channel_id, name, value ORDER BY channel_id, MAX(until), name, value"
 )
 _OWNER = "owner_business_info"

@@ -137,14 +137,34 @@ class Places:
         return found
 
 
+class _Present:
+    """Numbers that channels have now: nearly all events name one, and need no other search."""
+
+    def __init__(self, state: State) -> None:
+        rows = state.tuples("SELECT phone, phone_number_id, respondio_channel_id FROM channels")
+        self._phones = {phone for phone, _, _ in rows}
+        self._ids = {number_id for _, number_id, _ in rows}
+        self._respondio_ids = {str(channel_id) for _, _, channel_id in rows}
+
+    def has(self, named: Named) -> bool:
+        """Whether an event that named this is about one of them; the phone decides."""
+        if named.phone:
+            return named.phone in self._phones
+        if named.phone_number_id:
+            return named.phone_number_id in self._ids
+        return named.respondio_channel_id in self._respondio_ids
+
+
 def _project(state: State, events: Sequence[Event], now: datetime) -> None:
     del now
-    places = Places(state)
+    places, present = Places(state), _Present(state)
     new: dict[tuple[str, ...], list[Event]] = defaultdict(list)
     # Only for an account update the moment matters too.
     places_of_others: dict[Named, tuple[str, ...]] = {}
     for event in events:
         named = named_by(event)
+        if present.has(named):
+            continue
         if event.kind is Kind.ACCOUNT_UPDATE:
             found = places.of(named, event.kind, event.at)
         elif named in places_of_others:
