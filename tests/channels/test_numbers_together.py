@@ -122,7 +122,8 @@ def test_no_more_pages_are_read_than_numbers_are_wanted(ask: Ask, world: World) 
     assert requests(world, "POST /v26.0") == 1
 
 
-@pytest.mark.parametrize(("calls_before", "pages", "batches"), [(0, 1, 9), (1000, 6, 0)])
+# Two of the numbers find out whether Meta takes such a request.
+@pytest.mark.parametrize(("calls_before", "pages", "batches"), [(0, 1, 10), (1000, 6, 0)])
 def test_what_would_be_many_pages_is_read_side_by_side_while_the_hour_has_room(
     workspace: Workspace, world: World, calls_before: int, pages: int, batches: int
 ) -> None:
@@ -133,6 +134,22 @@ def test_what_would_be_many_pages_is_read_side_by_side_while_the_hour_has_room(
     assert unknown({facts.name: facts for facts in found}) == []
     assert requests(world, "/phone_numbers") == pages
     assert requests(world, "POST /v26.0") == batches
+
+
+@pytest.mark.parametrize("settings", [{"takes_batches": False}, {"batch_passes_token": False}])
+def test_many_pages_are_read_where_meta_takes_no_request_for_several_numbers(
+    ask: Ask, world: World, settings: dict[str, bool]
+) -> None:
+    channels = put(world, 500)
+    world.patch_settings(settings)
+
+    found, _ = ask(channels)
+
+    assert unknown(found) == []
+    assert requests(world, "/phone_numbers") == 6
+    assert requests(world, "POST /v26.0") == 1
+    # Token, account, apps, and the two numbers that found out.
+    assert world.log.reads.total() == 6 + 1 + 5
 
 
 def test_a_field_that_the_list_refuses_is_read_for_each_number_many_in_a_request(

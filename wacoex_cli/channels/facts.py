@@ -261,6 +261,9 @@ class ChannelFacts:
     listed: WorkspaceList | None = None
     sightings: dict[str, Sighting] = field(default_factory=dict)
     moved_to: tuple[str, str] | None = None
+    # The values, and the facts that they were taken from: checks look at them many times.
+    _values: Mapping[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _of_values: list[Fact] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -268,9 +271,11 @@ class ChannelFacts:
         return self.channel.name
 
     @property
-    def values(self) -> dict[str, Any]:
+    def values(self) -> Mapping[str, Any]:
         """The values of the facts that were given, by name."""
-        return values_of(self.facts)
+        if self._of_values is not self.facts:
+            self._values, self._of_values = values_of(self.facts), self.facts
+        return self._values
 
     @property
     def connection(self) -> Connection:

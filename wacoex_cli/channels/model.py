@@ -51,6 +51,17 @@ SUBSCRIBED_APPS = "subscribed_apps"
 `override` of its callback (Meta: subscribed_apps)."""
 TOKEN_FIELDS = ("is_valid", "type", "app_id", "expires_at", "data_access_expires_at", "scopes")
 """What `debug_token` says about the token in use (Meta: debug_token)."""
+# Where each fact stands in lists.
+_PLACES = {
+    name: place
+    for place, name in enumerate(
+        (
+            *PHONE_NUMBER_FIELDS,
+            *(f"{TOKEN_PREFIX}{name}" for name in TOKEN_FIELDS),
+            *(f"{WABA_PREFIX}{name}" for name in (*WABA_FIELDS, SUBSCRIBED_APPS)),
+        )
+    )
+}
 
 
 class Provider(StrEnum):
@@ -235,18 +246,6 @@ def values_of(facts: Iterable[Fact]) -> dict[str, Any]:
 def in_order(facts: Iterable[Fact]) -> list[Fact]:
     """The number's facts, then those of the token and of the account, each as listed above."""
     return sorted(facts, key=lambda fact: (_PLACES.get(fact.name, len(_PLACES)), fact.name))
-
-
-_PLACES = {
-    name: place
-    for place, name in enumerate(
-        [
-            *PHONE_NUMBER_FIELDS,
-            *(f"{TOKEN_PREFIX}{name}" for name in TOKEN_FIELDS),
-            *(f"{WABA_PREFIX}{name}" for name in (*WABA_FIELDS, SUBSCRIBED_APPS)),
-        ]
-    )
-}
 
 
 def from_node(

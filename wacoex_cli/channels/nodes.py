@@ -121,17 +121,22 @@ async def read_numbers(
 
     The list of the account gives them all, a page after the other. What it refuses or leaves out
     is read for each number, up to 50 in one request; `batches` notes which fields that are. Many
-    numbers that would need many pages are read so too, side by side, if they are no more than
-    `spare_reads`: Meta counts each number.
+    numbers that would need many pages are read so too, side by side, if Meta takes such requests,
+    and if they are no more than `spare_reads`: Meta counts each number.
     """
+    reads = JoinedReads(meta, ask, batches)
+
+    async def may_read_each(left: frozenset[str]) -> bool:
+        return len(left) <= spare_reads and await reads.are_possible(left)
+
     wanted = frozenset(number_ids)
-    listed = await _list_numbers(meta, waba_id, wanted, PHONE_NUMBER_FIELDS, ask, spare_reads)
+    listed = await _list_numbers(meta, waba_id, wanted, PHONE_NUMBER_FIELDS, ask, may_read_each)
+    reads.note_throttling(listed.error)
     given_by_list = {name for node in listed.nodes.values() for name in node}
     not_given = {*listed.refused, *(_VITAL_FIELDS - given_by_list if listed.nodes else ())}
     if not_given:
         names = ", ".join(f"`{name}`" for name in sorted(not_given))
         batches.note(f"the list of account {waba_id} does not give {names}: read for each number")
-    reads = JoinedReads(meta, ask, batches, listed.error if is_throttled(listed.error) else None)
 
     async def read(number_id: str) -> list[Fact] | WacoexError:
         node = listed.nodes.get(number_id)
@@ -172,11 +177,12 @@ async def _list_numbers(
     wanted: frozenset[str],
     fields: Sequence[str],
     ask: Ask,
-    spare_reads: int,
+    may_read_each: Callable[[frozenset[str]], Awaitable[bool]],
 ) -> _NumberList:
     """The wanted numbers of an account, as far as its list has them.
 
-    No more pages are read than there are numbers wanted: each of them alone would cost less.
+    No more pages are read than there are numbers wanted: each of them alone would cost less. It
+    ends early where many are left and each of them may be read instead.
     """
 
     async def first_number(account: str, some: Sequence[str]) -> Node:
@@ -204,9 +210,9 @@ async def _list_numbers(
             continue
         pages += 1
         nodes |= {str(node.get("id")): node for node in page.nodes if node.get("id") in wanted}
-        after = page.after
-        is_long = len(wanted - nodes.keys()) > _FEW_PAGES * _LARGE_PAGE
-        if after is None or (is_long and len(wanted - nodes.keys()) <= spare_reads):
+        after, left = page.after, wanted - nodes.keys()
+        is_long = len(left) > _FEW_PAGES * _LARGE_PAGE
+        if after is None or (is_long and await may_read_each(left)):
             break
     return _NumberList(nodes, refused)
 
@@ -269,16 +275,14 @@ class JoinedReads:
 
     Meta counts each of them, answers each by itself, and gives null for what it had no time for.
     Where it takes no such request, each number is read alone. After a refusal for too many calls
-    (`throttled`) nothing more is asked. Source: "Graph API: batch requests".
+    nothing more is asked. Source: "Graph API: batch requests".
     """
 
-    def __init__(
-        self, meta: Meta, ask: Ask, batches: Batches, throttled: WacoexError | None = None
-    ) -> None:
+    def __init__(self, meta: Meta, ask: Ask, batches: Batches) -> None:
         self._meta = meta
         self._ask = ask
         self._batches = batches
-        self._throttled = throttled
+        self._throttled: WacoexError | None = None
         self._waiting: list[_NumberRead] = []
         self._running: set[asyncio.Task[None]] = set()
 
@@ -291,6 +295,17 @@ class JoinedReads:
             loop.call_soon(self._leave)
         self._waiting.append(question)
         return await question.answer
+
+    async def are_possible(self, number_ids: Collection[str]) -> bool:
+        """Whether these numbers can be read in a few requests; two of them find out."""
+        two = sorted(number_ids)[:2] if not self._batches.are_refused else ()
+        await asyncio.gather(*(self.read(it, ["id"]) for it in two), return_exceptions=True)
+        return not self._batches.are_refused and self._throttled is None
+
+    def note_throttling(self, answer: object) -> None:
+        """Ask no more where an answer is a refusal for too many calls."""
+        if isinstance(answer, WacoexError) and is_throttled(answer):
+            self._throttled = answer
 
     def _leave(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -321,7 +336,7 @@ class JoinedReads:
             return questions
         left = []
         for question, answer in zip(questions, answers, strict=True):
-            self._note_throttling(answer)
+            self.note_throttling(answer)
             if answer is None or _lacks_token(answer):
                 left.append(question)
             else:
@@ -332,7 +347,7 @@ class JoinedReads:
         self, questions: Sequence[_NumberRead], refusal: WacoexError
     ) -> Sequence[_NumberRead]:
         """Where the whole request failed, the first number shows whether it was the request."""
-        self._note_throttling(refusal)
+        self.note_throttling(refusal)
         is_refused = not isinstance(refusal, TemporaryError) or refusal.code in _MAY_BE_THE_BATCH
         first = await self._alone(questions[0]) if is_refused else refusal
         questions[0].settle(first)
@@ -350,17 +365,13 @@ class JoinedReads:
 
     async def _alone(self, question: _NumberRead) -> Node | WacoexError:
         answer = await self._ask(self._unless_throttled(question))
-        self._note_throttling(answer)
+        self.note_throttling(answer)
         return answer
 
     async def _unless_throttled(self, question: _NumberRead) -> Node:
         if self._throttled:
             raise self._throttled
         return await self._meta.phone_number(question.number_id, question.fields)
-
-    def _note_throttling(self, answer: object) -> None:
-        if isinstance(answer, WacoexError) and is_throttled(answer):
-            self._throttled = answer
 
 
 def _lacks_token(answer: Node | WacoexError) -> bool:
