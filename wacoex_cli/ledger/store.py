@@ -140,6 +140,12 @@ class Broadcasts:
         ):
             self._remove_rows(broadcast_id)
 
+    def discard_abandoned(self, clock: Clock) -> None:
+        """Remove the drafts that no living process plans: what a crash left, or a dry run."""
+        for broadcast_id in self.drafts():
+            if self.sender(broadcast_id, clock) is None:
+                self.discard(broadcast_id)
+
     def take_back(self, broadcast_id: int) -> None:
         """Remove a plan that never began to be sent; any other broadcast stays."""
         with self.state.transaction():
@@ -153,7 +159,8 @@ class Broadcasts:
     def remove(self, broadcast_id: int) -> bool:
         """Remove a finished broadcast and all that is known about it; False when it is none now.
 
-        From the first transaction on it is a draft: what a crash leaves, the next plan removes.
+        From the first transaction on it is a draft: what a crash leaves, the next plan, or the
+        next `state prune`, removes.
         """
         state = self.state
         with state.transaction():
