@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +14,7 @@ from freezegun import freeze_time
 
 from tests.support.many_channels import fill
 from tests.support.state_files import make_empty
+from tests.support.statements import shapes, traced
 from wacoex_cli.foundation.state import open_state
 
 NOW = datetime(2026, 11, 7, 12, 30, tzinfo=UTC)
@@ -32,8 +31,6 @@ COMMANDS = (
     "mac",
     "mac --channel shop3",
 )
-_VALUE = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
-_VALUES = re.compile(r"\?(?:, \?)+")
 
 
 @pytest.fixture(scope="module")
@@ -47,33 +44,14 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return paths
 
 
-@pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Every statement that SQLite is given, with its values."""
-    seen: list[str] = []
-    connect = sqlite3.connect
-
-    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection: sqlite3.Connection = connect(*arguments, **options)
-        connection.set_trace_callback(seen.append)
-        return connection
-
-    monkeypatch.setattr(sqlite3, "connect", traced)
-    yield seen
-
-
-def shapes(statements: list[str]) -> Counter[str]:
-    """How often each statement came, whatever its values."""
-    return Counter(_VALUES.sub("?", _VALUE.sub("?", statement)) for statement in statements)
-
-
 @pytest.mark.parametrize("words", COMMANDS)
 def test_a_hundred_channels_take_as_many_statements_as_ten(
     words: str,
     filled: dict[int, Path],
-    statements: list[str],
+    monkeypatch: pytest.MonkeyPatch,
     run: Callable[..., Any],
 ) -> None:
+    statements = traced(monkeypatch)
     counts = {}
     with freeze_time(NOW):
         for channels, path in filled.items():

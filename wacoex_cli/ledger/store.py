@@ -16,7 +16,7 @@ from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import TemporaryError, UsageError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import Clock, to_text
-from wacoex_cli.ledger.figures import OPEN, newest_id
+from wacoex_cli.ledger.figures import OPEN
 from wacoex_cli.ledger.model import (
     Broadcast,
     RepeatPolicy,
@@ -46,6 +46,17 @@ _BROADCAST = (
     + ", ".join(_OF_CHANNEL.get(name, f"b.{name}") for name in Broadcast._fields)
     + " FROM broadcasts b JOIN channels c ON c.channel_id = b.channel_id"
 )
+
+
+def newest_id(state: State, *, drafts: bool = False) -> int:
+    """The highest number of a planned broadcast; 0 when there is none.
+
+    With `drafts` the highest that is taken: a draft's, or one that another file gave out.
+    """
+    where = "" if drafts else " WHERE status <> 'draft'"
+    newest = int(state.value(f"SELECT COALESCE(MAX(broadcast_id), 0) FROM broadcasts{where}"))
+    sql = "SELECT CAST(value AS INTEGER) FROM about WHERE key = 'last_broadcast_id'"
+    return max(newest, int(state.value(sql) or 0)) if drafts else newest
 
 
 class Broadcasts:

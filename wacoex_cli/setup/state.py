@@ -32,10 +32,9 @@ from wacoex_cli.foundation.state import (
     write_backup,
     write_queue,
 )
-from wacoex_cli.ledger import figures
 from wacoex_cli.ledger.model import lock_purpose
 from wacoex_cli.ledger.rows import Rows
-from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.ledger.store import Broadcasts, newest_id
 from wacoex_cli.schema import migrations
 from wacoex_cli.sending import takeover
 
@@ -348,7 +347,7 @@ def choose(state: State, before: datetime, now: datetime, repeat_hours: float) -
         " WHERE b.status <> 'draft' GROUP BY b.broadcast_id) AS found"
         " WHERE ended_at < ? AND last_answer_at < ? AND last_decision_at < ?"
         " ORDER BY broadcast_id",
-        [since, repeats_since, figures.newest_id(state), since, old, old, old],
+        [since, repeats_since, newest_id(state), since, old, old, old],
     )
     removable = tuple(
         Old(
