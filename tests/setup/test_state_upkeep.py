@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.state_files import DRAFT
+from tests.support.statements import traced
 from wacoex_cli.app import projections
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
@@ -308,6 +309,17 @@ def test_the_space_is_given_back_a_little_at_a_time(wacoex, large_broadcast, sta
     assert wacoex("state", "check").code == 0
 
 
+def test_a_step_gives_back_hundreds_of_pages(wacoex, large_broadcast, state, monkeypatch):
+    """With one page a step, a large file would take hours."""
+    pages = state.path.stat().st_size / state.value("PRAGMA page_size")
+    statements = traced(monkeypatch)
+
+    wacoex("state", "prune", "--older-than", 400, "--yes")
+
+    steps = [sql for sql in statements if "incremental_vacuum" in sql]
+    assert 1 <= len(steps) <= pages / 100
+
+
 def test_others_write_while_the_space_is_given_back(wacoex, large_broadcast, state):
     """Each step is a transaction of its own, so that a sender gets its turn in between."""
     numbers: list[int] = []
@@ -382,7 +394,8 @@ def test_a_file_of_an_earlier_version_needs_one_vacuum(wacoex, large_broadcast, 
 
     assert state.path.stat().st_size == before
     assert "1 MB of the file are unused" in pruned.out
-    assert "add `--vacuum` when nothing is being sent" in pruned.out
+    assert "add `--vacuum` when nothing is being sent: nothing can write" in pruned.out
+    assert "about a second for each 50 MB" in pruned.out
     wacoex("state", "prune", "--older-than", 400, "--vacuum", "--yes")
     assert state.path.stat().st_size < before / 2
     with contextlib.closing(open_state(state.path)) as compacted:
