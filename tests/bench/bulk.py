@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 ROWS = 100_000
 CHANNELS = 100
 TICK_SECONDS = 0.1
+TRIES = 3
+_AGO = timedelta(days=60)
 _AT_ONCE = 10_000
 _STATES = ("accepted", "delivered", "read", "failed", "rejected", "pending", "skipped")
 
@@ -170,13 +172,13 @@ def outputs(directory: Path, rows: int) -> None:
     tables = ("recipients", "payloads", "events", "active_contacts")
     commands = {
         f"broadcast report {number} --csv rows.csv": (
-            3.0, processor_seconds(lambda: least_csv(state, scratch)),
+            2.0, processor_seconds(lambda: least_csv(state, scratch)),
         ),
         f"broadcast report {number} --json": (
-            1.0, processor_seconds(lambda: least_json(state, scratch, "recipients")),
+            0.5, processor_seconds(lambda: least_json(state, scratch, "recipients")),
         ),
         "state export --out all.ndjson": (
-            3.0, processor_seconds(lambda: least_json(state, scratch, *tables)),
+            2.0, processor_seconds(lambda: least_json(state, scratch, *tables)),
         ),
         "state export --show-numbers --out open.ndjson": (
             1.0, processor_seconds(lambda: least_json(state, scratch, *tables)),
@@ -199,10 +201,39 @@ def outputs(directory: Path, rows: int) -> None:
     show(f"{rows} rows of a broadcast, {rows} events, {rows // 5} payloads to import", figures)
 
 
+def many_broadcasts(directory: Path, rows: int) -> None:
+    """List and report where there are 1,000 broadcasts, and a large one, against ten."""
+    costs: dict[int, list[float]] = {}
+    commands = ("broadcast list --json", "broadcast show 5 --json", "broadcast report 5 --json")
+    for broadcasts in (10, 1_000):
+        place = directory / f"{broadcasts}"
+        place.mkdir()
+        fill(place / "wacoex.db", 1, 100)
+        with contextlib.closing(open_state(place / "wacoex.db")) as state:
+            for _ in range(broadcasts):
+                fill_broadcast(state, 10, datetime.now(UTC) - _AGO)
+            if broadcasts > 10:
+                fill_broadcast(state, rows, datetime.now(UTC) - _AGO)
+        run(place, "wacoex_cli", "status", "--offline")
+        costs[broadcasts] = [
+            min(run(place, "wacoex_cli", *words.split()).processor_seconds for _ in range(TRIES))
+            for words in commands
+        ]
+    show(
+        f"1,000 broadcasts of 10 rows and one of {rows}, against ten broadcasts",
+        [
+            Figure(f"times the processor, {words}", many / few, at_most=at_most, decimals=2)
+            for words, at_most, few, many in zip(
+                commands, (2.0, 1.3, 1.3), costs[10], costs[1_000], strict=True
+            )
+        ],
+    )
+
+
 def _filled(path: Path, rows: int) -> int:
     fill(path, CHANNELS, rows)
     with contextlib.closing(open_state(path)) as state:
-        return fill_broadcast(state, rows, datetime.now(UTC) - timedelta(days=2))
+        return fill_broadcast(state, rows, datetime.now(UTC) - _AGO)
 
 
 class Ticks(threading.Thread):
@@ -231,7 +262,7 @@ def pruning(directory: Path, rows: int) -> None:
     state = directory / "wacoex.db"
     _filled(state, rows)
     with contextlib.closing(open_state(state)) as opened:
-        fill_broadcast(opened, 1, datetime.now(UTC) - timedelta(days=2))
+        fill_broadcast(opened, 1, datetime.now(UTC) - _AGO)
     before = state.stat().st_size
     other = Ticks(state)
     other.start()
@@ -241,9 +272,12 @@ def pruning(directory: Path, rows: int) -> None:
     other.ended.set()
     other.join()
     wanted = seconds / TICK_SECONDS
+    with contextlib.closing(open_state(state)) as opened:
+        left = opened.value("SELECT COUNT(*) FROM recipients")
     show(
         f"`state prune` of {rows} rows and {rows} events beside a writer, ten times a second",
         (
+            Figure("rows left, of the newest broadcast", left, at_most=1),
             Figure("size after to before", state.stat().st_size / before, at_most=0.5, decimals=2),
             Figure("ticks to wanted", len(other.waits) / wanted, at_least=0.95, decimals=2),
             Figure("longest tick, s", max(other.waits), at_most=0.5, decimals=2),
@@ -252,9 +286,9 @@ def pruning(directory: Path, rows: int) -> None:
 
 
 def main() -> None:
-    """Both measurements."""
+    """All measurements."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
-    for measure in (outputs, pruning):
+    for measure in (outputs, pruning, many_broadcasts):
         with tempfile.TemporaryDirectory(prefix="wacoex-bench-") as name:
             measure(Path(name), rows)
 

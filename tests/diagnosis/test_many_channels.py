@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -16,6 +14,7 @@ from freezegun import freeze_time
 
 from tests.support.many_channels import fill
 from tests.support.state_files import make_empty
+from tests.support.statements import shapes, watched
 from wacoex_cli.foundation.state import open_state
 
 NOW = datetime(2026, 11, 7, 12, 30, tzinfo=UTC)
@@ -40,9 +39,6 @@ COMMANDS = (
     "device list --channel shop3",
     "optout list",
 )
-_VALUE = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
-_STEPS_AT_ONCE = 100
-_VALUES = re.compile(r"\?(?:, \?)+")
 
 
 @pytest.fixture(scope="module")
@@ -56,48 +52,14 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return paths
 
 
-class Work:
-    """Every statement that SQLite is given, with its values, and how many steps all took."""
-
-    def __init__(self) -> None:
-        self.statements: list[str] = []
-        self.steps = 0
-
-    def count_steps(self) -> None:
-        self.steps += _STEPS_AT_ONCE
-
-    def begin(self) -> None:
-        self.statements.clear()
-        self.steps = 0
-
-
-@pytest.fixture
-def work(monkeypatch: pytest.MonkeyPatch) -> Work:
-    """What the state file is asked for from now on."""
-    seen, connect = Work(), sqlite3.connect
-
-    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection: sqlite3.Connection = connect(*arguments, **options)
-        connection.set_trace_callback(seen.statements.append)
-        connection.set_progress_handler(seen.count_steps, _STEPS_AT_ONCE)
-        return connection
-
-    monkeypatch.setattr(sqlite3, "connect", traced)
-    return seen
-
-
-def shapes(statements: list[str]) -> Counter[str]:
-    """How often each statement came, whatever its values."""
-    return Counter(_VALUES.sub("?", _VALUE.sub("?", statement)) for statement in statements)
-
-
 @pytest.mark.parametrize("words", COMMANDS)
 def test_a_hundred_channels_take_as_many_statements_as_ten(
     words: str,
     filled: dict[int, Path],
-    work: Work,
+    monkeypatch: pytest.MonkeyPatch,
     run: Callable[..., Any],
 ) -> None:
+    work = watched(monkeypatch)
     counts, steps = {}, {}
     with freeze_time(NOW):
         for channels, path in filled.items():

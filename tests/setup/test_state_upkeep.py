@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,13 +18,17 @@ from typing import Any
 import pytest
 
 from tests.support.state_files import DRAFT
+from tests.support.statements import watched
+from wacoex_cli.app import projections
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.contacts.store import add_optout
-from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.events.store import EventLog, catch_up
+from wacoex_cli.foundation.clock import SystemClock, to_text
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.ledger.rows import PlannedRow, Rows
 from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.platforms.events import Event, Kind, Payload, Source, Via
 
 Wacoex = Callable[..., Any]
 NOW = datetime.now(UTC)
@@ -301,6 +309,17 @@ def test_the_space_is_given_back_a_little_at_a_time(wacoex, large_broadcast, sta
     assert wacoex("state", "check").code == 0
 
 
+def test_a_step_gives_back_hundreds_of_pages(wacoex, large_broadcast, state, monkeypatch):
+    """With one page a step, a large file would take hours."""
+    pages = state.path.stat().st_size / state.value("PRAGMA page_size")
+    statements = watched(monkeypatch).statements
+
+    wacoex("state", "prune", "--older-than", 400, "--yes")
+
+    steps = [sql for sql in statements if "incremental_vacuum" in sql]
+    assert 1 <= len(steps) <= pages / 100
+
+
 def test_others_write_while_the_space_is_given_back(wacoex, large_broadcast, state):
     """Each step is a transaction of its own, so that a sender gets its turn in between."""
     numbers: list[int] = []
@@ -322,6 +341,51 @@ def test_others_write_while_the_space_is_given_back(wacoex, large_broadcast, sta
     assert len(set(numbers)) > 5
 
 
+@pytest.fixture
+def old_events(state: State) -> None:
+    """Keep thousands of events of long ago, which every reader has read, and one of today."""
+    log = EventLog(state)
+    for at, names in ((LONG_AGO, range(4_000)), (NOW, range(4_000, 4_001))):
+        events = [
+            Event(f"event {n}", Kind.MESSAGE, Source.META, to_text(at), contact=f"+65{n:08}")
+            for n in names
+        ]
+        payloads = [Payload(Source.META, event.key, 9, "{}", (event,)) for event in events]
+        with state.transaction():
+            log.store(payloads, Via.IMPORT, at)
+    catch_up(state, projections(), SystemClock())
+    state.checkpoint()
+
+
+def size_of(state: State) -> int:
+    return sum(state.value(f"SELECT COUNT(*) FROM {table}") for table in ("recipients", "events"))
+
+
+def test_a_prune_that_is_killed_loses_nothing_and_goes_on_next_time(
+    wacoex, large_broadcast, old_events, state
+):
+    words = ("state", "prune", "--older-than", "400", "--yes")
+    before, most = state.path.stat().st_size, size_of(state)
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "wacoex_cli", *words],
+        env={**os.environ, "WACOEX_STATE": str(state.path)},
+        stdout=subprocess.DEVNULL,
+    )
+    while size_of(state) == most:
+        time.sleep(0.001)
+    with state.transaction():  # it waits for its turn now, with most of its work before it
+        killed.kill()
+        killed.wait()
+    assert 2 < size_of(state) < most
+    assert wacoex("state", "check").code == 0
+
+    pruned = wacoex(*words)
+
+    assert (pruned.code, size_of(state), left(state)) == (0, 2, [2])
+    assert state.path.stat().st_size < before / 2
+    assert wacoex("state", "check").code == 0
+
+
 def test_a_file_of_an_earlier_version_needs_one_vacuum(wacoex, large_broadcast, state):
     made_by_an_earlier_version(state)
     before = state.path.stat().st_size
@@ -330,7 +394,8 @@ def test_a_file_of_an_earlier_version_needs_one_vacuum(wacoex, large_broadcast, 
 
     assert state.path.stat().st_size == before
     assert "1 MB of the file are unused" in pruned.out
-    assert "add `--vacuum` when nothing is being sent" in pruned.out
+    assert "add `--vacuum` when nothing is being sent: nothing can write" in pruned.out
+    assert "about a second for each 50 MB" in pruned.out
     wacoex("state", "prune", "--older-than", 400, "--vacuum", "--yes")
     assert state.path.stat().st_size < before / 2
     with contextlib.closing(open_state(state.path)) as compacted:

@@ -196,9 +196,7 @@ def _tidy(state: State, presence: locks.Presence, clock: Clock) -> None:
         # First, or our own draft would count as that of a living planner.
         with state.transaction():
             locks.release_all(state, presence)
-        for broadcast_id in Broadcasts(state).drafts():
-            if Broadcasts(state).sender(broadcast_id, clock) is None:
-                Broadcasts(state).discard(broadcast_id)
+        Broadcasts(state).discard_abandoned(clock)
     finally:
         presence.leave()
 

@@ -23,6 +23,7 @@ from wacoex_cli.foundation.masking import masked
 from wacoex_cli.foundation.state import State, new_private_file
 from wacoex_cli.ledger import every_row
 from wacoex_cli.ledger.every_row import meant
+from wacoex_cli.ledger.figures import counts_of
 from wacoex_cli.ledger.model import (
     GOOD_STATES,
     HELD_BACK_WORDS,
@@ -425,6 +426,14 @@ def show_now(state: State, broadcast_id: int, clock: Clock) -> Result:
 
 def list_of_channel(state: State, channel: Channel | None, *, shows_tests: bool = False) -> Result:
     """The broadcasts of a channel, or of all, newest first; tests of a plan only if asked for."""
+    found = [
+        broadcast
+        for broadcast in Broadcasts(state).of_channel(
+            channel.channel_id if channel else None, status=None
+        )
+        if shows_tests or broadcast.test_of is None
+    ]
+    counts = counts_of(state, [broadcast.broadcast_id for broadcast in found])
     rows = [
         {
             "broadcast_id": broadcast.broadcast_id,
@@ -434,13 +443,10 @@ def list_of_channel(state: State, channel: Channel | None, *, shows_tests: bool 
             "reason": broadcast.reason,
             "template": broadcast.template_name,
             "recipients": broadcast.recipients,
-            "taken": Rows(state, broadcast.broadcast_id).counts().taken,
+            "taken": counts[broadcast.broadcast_id].taken,
             "planned_at": broadcast.planned_at,
         }
-        for broadcast in Broadcasts(state).of_channel(
-            channel.channel_id if channel else None, status=None
-        )
-        if shows_tests or broadcast.test_of is None
+        for broadcast in found
     ]
     keys = ("broadcast_id", "channel", "status", "taken", "recipients", "template")
     table = Table(

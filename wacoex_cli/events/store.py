@@ -594,11 +594,7 @@ class EventLog:
         state, thinned_before = self._state, to_text(min(before, now - _NEEDED_WHOLE))
         self._remove("events", "event_id", old.first_event)
         self._remove("payloads", "payload_id", old.first_payload)
-        for row in state.rows(
-            "SELECT DISTINCT month FROM active_contacts WHERE month < ?", [old.month]
-        ):
-            with state.transaction():
-                state.execute("DELETE FROM active_contacts WHERE month = ?", [row["month"]])
+        self._remove_where("active_contacts", "month", old.month)
         for row in state.rows("SELECT DISTINCT address FROM evidence WHERE kind = 'echo'"):
             with state.transaction():
                 state.execute(
@@ -606,9 +602,8 @@ class EventLog:
                     f" AND EXISTS ({_SAME_DAY_LATER})",
                     [row["address"], thinned_before],
                 )
-        for table, column in (("arrivals", "hour"), ("traffic", "day")):
-            with state.transaction():
-                state.execute(f"DELETE FROM {table} WHERE {column} < ?", [thinned_before])
+        self._remove_where("arrivals", "hour", thinned_before)
+        self._remove_where("traffic", "day", thinned_before)
 
     def _remove(self, table: str, column: str, first_kept: int) -> None:
         while True:
@@ -619,6 +614,18 @@ class EventLog:
                 self._state.execute(
                     f"DELETE FROM {table} WHERE {column} < ?",
                     [min(lowest + _REMOVED_AT_ONCE, first_kept)],
+                )
+            self._state.give_way()
+
+    def _remove_where(self, table: str, column: str, before: str) -> None:
+        """Remove the rows before a time, which is text, a part of them in each transaction."""
+        found = self._state.tuples(f"SELECT rowid FROM {table} WHERE {column} < ?", [before])
+        for start in range(0, len(found), _REMOVED_AT_ONCE):
+            with self._state.transaction():
+                self._state.execute_many(
+                    # A new row may have got the number of one that is gone.
+                    f"DELETE FROM {table} WHERE rowid = ? AND {column} < ?",
+                    [(rowid, before) for (rowid,) in found[start : start + _REMOVED_AT_ONCE]],
                 )
             self._state.give_way()
 

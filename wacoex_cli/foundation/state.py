@@ -166,9 +166,9 @@ class State:
             TemporaryError: another program held the file for half a minute.
         """
         while self.value("PRAGMA freelist_count"):
-            with self.transaction():
-                # It frees a page for each row that is fetched.
-                self._connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+            with self._writer, explained(self.path), write_queue(self.path):
+                # Python 3.11 ends it after a page, unless it is a script: a transaction of its own.
+                self._connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
             self.give_way()
         self.checkpoint()
 

@@ -48,6 +48,10 @@ def sql_list(words: Iterable[StrEnum]) -> str:
     return "({})".format(", ".join(f"'{word.value}'" for word in words))
 
 
+_COUNTS = (
+    "SELECT broadcast_id, state, COUNT(*) FROM recipients WHERE broadcast_id IN"
+    " (SELECT value FROM json_each(?)) GROUP BY broadcast_id, state"
+)
 TAKEN = sql_list(TAKEN_STATES)
 OPEN = sql_list(OPEN_STATES)
 _UNDER_WAY = sql_list(UNDER_WAY_STATES)
@@ -176,6 +180,24 @@ _OPEN_ELSEWHERE = (
 )
 
 
+def counts_of(state: State, broadcast_ids: Iterable[int]) -> dict[int, Counts]:
+    """How many rows of each of these broadcasts are in each state now.
+
+    Raises StateError for a state that there is not.
+    """
+    found: dict[int, dict[RowState, int]] = {number: {} for number in broadcast_ids}
+    try:
+        for number, word, n in state.tuples(_COUNTS, [json.dumps(list(found))]):
+            found[number][RowState(word)] = n
+    except ValueError as error:
+        raise StateError(
+            f"broadcast {number} has rows in an unknown state: {error}",
+            hint="another program changed the file; `wacoex state check` says more",
+            code="impossible_row",
+        ) from error
+    return {number: Counts(counts) for number, counts in found.items()}
+
+
 class Figures:
     """What the rows of one broadcast say."""
 
@@ -185,17 +207,7 @@ class Figures:
 
     def counts(self) -> Counts:
         """How many rows are in each state now. Raises StateError for a state that there is not."""
-        found = self._rows(
-            "SELECT state, COUNT(*) AS n FROM recipients WHERE broadcast_id = ? GROUP BY state"
-        )
-        try:
-            return Counts({RowState(row["state"]): row["n"] for row in found})
-        except ValueError as error:
-            raise StateError(
-                f"broadcast {self.broadcast_id} has rows in an unknown state: {error}",
-                hint="another program changed the file; `wacoex state check` says more",
-                code="impossible_row",
-            ) from error
+        return counts_of(self.state, [self.broadcast_id])[self.broadcast_id]
 
     def count_open(self) -> int:
         """Rows still to be sent."""
@@ -784,14 +796,3 @@ def active_since(state: State, channels: Sequence[int], since: datetime) -> list
         [*channels, *[to_text(since)] * 3],
     )
     return [row["broadcast_id"] for row in found]
-
-
-def newest_id(state: State, *, drafts: bool = False) -> int:
-    """The highest number of a planned broadcast; 0 when there is none.
-
-    With `drafts` the highest that is taken: a draft's, or one that another file gave out.
-    """
-    where = "" if drafts else " WHERE status <> 'draft'"
-    newest = int(state.value(f"SELECT COALESCE(MAX(broadcast_id), 0) FROM broadcasts{where}"))
-    sql = "SELECT CAST(value AS INTEGER) FROM about WHERE key = 'last_broadcast_id'"
-    return max(newest, int(state.value(sql) or 0)) if drafts else newest

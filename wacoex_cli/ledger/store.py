@@ -16,7 +16,7 @@ from wacoex_cli.channels.model import Provider
 from wacoex_cli.errors import HeldElsewhereError, UsageError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import Clock, to_text
-from wacoex_cli.ledger.figures import OPEN, newest_id
+from wacoex_cli.ledger.figures import OPEN
 from wacoex_cli.ledger.model import (
     Broadcast,
     RepeatPolicy,
@@ -46,6 +46,17 @@ _BROADCAST = (
     + ", ".join(_OF_CHANNEL.get(name, f"b.{name}") for name in Broadcast._fields)
     + " FROM broadcasts b JOIN channels c ON c.channel_id = b.channel_id"
 )
+
+
+def newest_id(state: State, *, drafts: bool = False) -> int:
+    """The highest number of a planned broadcast; 0 when there is none.
+
+    With `drafts` the highest that is taken: a draft's, or one that another file gave out.
+    """
+    where = "" if drafts else " WHERE status <> 'draft'"
+    newest = int(state.value(f"SELECT COALESCE(MAX(broadcast_id), 0) FROM broadcasts{where}"))
+    sql = "SELECT CAST(value AS INTEGER) FROM about WHERE key = 'last_broadcast_id'"
+    return max(newest, int(state.value(sql) or 0)) if drafts else newest
 
 
 class Broadcasts:
@@ -149,6 +160,12 @@ class Broadcasts:
         ):
             self._remove_rows(broadcast_id)
 
+    def discard_abandoned(self, clock: Clock) -> None:
+        """Remove the drafts that no living process plans: what a crash left, or a dry run."""
+        for broadcast_id in self.drafts():
+            if self.sender(broadcast_id, clock) is None:
+                self.discard(broadcast_id)
+
     def take_back(self, broadcast_id: int) -> None:
         """Remove a plan that never began to be sent; any other broadcast stays."""
         with self.state.transaction():
@@ -162,7 +179,8 @@ class Broadcasts:
     def remove(self, broadcast_id: int) -> bool:
         """Remove a finished broadcast and all that is known about it; False when it is none now.
 
-        From the first transaction on it is a draft: what a crash leaves, the next plan removes.
+        From the first transaction on it is a draft: what a crash leaves, the next plan, or the
+        next `state prune`, removes.
         """
         state = self.state
         with state.transaction():

@@ -276,7 +276,7 @@ def read_phone(value: object) -> str | None:
     return _phone_in(value) if isinstance(value, str) else None
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=50_000)
 def _phone_in(value: str) -> str | None:
     # Our own number stands in every payload, and people write more than once.
     if not _PHONE.fullmatch(value):

@@ -145,7 +145,7 @@ class _System(_Contact, _Type):
 class _AnyMessage(_Type):
     id: keep.Identifier = None
     timestamp: keep.Time = None
-    sender: Annotated[keep.Phone, keep.Named("from")] = None
+    sender: Annotated[keep.Phone, keep.SentAs("from")] = None
     to: keep.Phone = None
     user_id: keep.Identifier = None
     from_user_id: keep.Identifier = None
@@ -568,7 +568,7 @@ def _field_name(value: Any) -> str:
 
 
 class _Change(Kept):
-    field: Annotated[str, keep.Read(_field_name)] = ""
+    field: Annotated[str, keep.ReadValue(_field_name)] = ""
     value: FieldValue
     errors: keep.Parts[CodedError] = None
 

@@ -171,15 +171,15 @@ class Reading(NamedTuple):
     stop_words: StopWords
 
 
-class Read(NamedTuple):
+class ReadValue(NamedTuple):
     """How a value is read: returns what is kept of it, None for nothing."""
 
     reader: Callable[[Any], Any]
 
 
-def said_or(usual: str) -> Read:
+def said_or(usual: str) -> ReadValue:
     """How a word of Meta's is read that is understood where it is not there."""
-    return Read(lambda value: said(value) or usual)
+    return ReadValue(lambda value: said(value) or usual)
 
 
 class ReadText(NamedTuple):
@@ -194,17 +194,14 @@ class ReadObjects(NamedTuple):
     reader_of: Callable[[type[Kept]], Callable[[Any, Reading], Any]]
 
 
-class Named(NamedTuple):
+class SentAs(NamedTuple):
     """The name that a field has in what is sent, where it is another one."""
 
     name: str
 
 
-class _NotStored(NamedTuple):
-    """A field that is read but is no part of what is stored."""
-
-
-NOT_STORED = _NotStored()
+NOT_STORED = object()
+"""Marks a field that is read but is no part of what is stored."""
 
 
 def _one(model: type[Kept]) -> Callable[[Any, Reading], Kept | None]:
@@ -226,23 +223,23 @@ def _many(model: type[Kept]) -> Callable[[Any, Reading], list[Kept] | None]:
     return read
 
 
-Identifier = Annotated[str | None, Read(_identifier)]
+Identifier = Annotated[str | None, ReadValue(_identifier)]
 """An id: text without spaces, or a number, which becomes text."""
-Identifiers = Annotated[list[str] | None, Read(_identifiers)]
-Word = Annotated[str | None, Read(word)]
-Constant = Annotated[str | None, Read(lambda value: _written(value, _CONSTANT))]
+Identifiers = Annotated[list[str] | None, ReadValue(_identifiers)]
+Word = Annotated[str | None, ReadValue(word)]
+Constant = Annotated[str | None, ReadValue(lambda value: _written(value, _CONSTANT))]
 """A value in capitals, where the same field may also hold a sentence."""
-Number = Annotated[int | None, Read(number)]
-Flag = Annotated[bool | None, Read(lambda value: value if isinstance(value, bool) else None)]
-Time = Annotated[str | int | float | None, Read(_time)]
+Number = Annotated[int | None, ReadValue(number)]
+Flag = Annotated[bool | None, ReadValue(lambda value: value if isinstance(value, bool) else None)]
+Time = Annotated[str | int | float | None, ReadValue(_time)]
 """A moment in whatever form it came."""
 Day = Annotated[
     str | int | None,
-    Read(lambda value: _written(value, _DAY) if isinstance(value, str) else number(value)),
+    ReadValue(lambda value: _written(value, _DAY) if isinstance(value, str) else number(value)),
 ]
 """A date, also one with the month in letters (Meta: `waba_ban_date`)."""
-Phone = Annotated[str | None, Read(events.read_phone)]
-MetaCode = Annotated[int | None, Read(events.meta_code)]
+Phone = Annotated[str | None, ReadValue(events.read_phone)]
+MetaCode = Annotated[int | None, ReadValue(events.meta_code)]
 HashedText = Annotated[dict[str, str] | None, ReadText(_hashed_text)]
 """Of a short text its keyed hash only: a word that we know can be found, no other read."""
 StopText = Annotated[bool | None, ReadText(_stop_text)]
@@ -251,7 +248,7 @@ StopButton = Annotated[bool | None, ReadText(_stop_button)]
 """The same of a button that was tapped, by its text or payload."""
 StopReply = Annotated[bool | None, ReadText(_stop_reply)]
 """The same of an answer to buttons or a list, by its title or id."""
-Said = Annotated[str | None, Read(said)]
+Said = Annotated[str | None, ReadValue(said)]
 """A word of Meta's in capitals, also where it came in small letters, in a list or an object."""
 Part = Annotated[Element | None, ReadObjects(_one)]
 """An object of its own model, also as a list of one; None for what is no object."""
@@ -327,14 +324,14 @@ def _described(model: type[Kept]) -> _Model:
         if name.startswith("_") or get_origin(hint) is ClassVar:
             continue
         type_, *notes = get_args(hint) if get_origin(hint) is Annotated else [hint]
-        name_there = next((note.name for note in notes if isinstance(note, Named)), name)
+        name_there = next((note.name for note in notes if isinstance(note, SentAs)), name)
         names_there[name] = name_there
         if NOT_STORED not in notes:
             stored[name] = name_there
         for note in notes:
             if isinstance(note, ReadObjects):
                 readers[name_there] = (name, note.reader_of(_model_in(type_)), True)
-            elif isinstance(note, Read | ReadText):
+            elif isinstance(note, ReadValue | ReadText):
                 readers[name_there] = (name, note.reader, isinstance(note, ReadText))
     defaults = {name: getattr(model, name, None) for name in names_there}
     present = {name: default for name, default in defaults.items() if default is not None}

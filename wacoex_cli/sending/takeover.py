@@ -17,7 +17,7 @@ from wacoex_cli.errors import RefusedError, counted
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import to_text
-from wacoex_cli.ledger.figures import LOST_RECORD, OPEN, OTHER_COPY, TAKEN, newest_id, sql_list
+from wacoex_cli.ledger.figures import LOST_RECORD, OPEN, OTHER_COPY, TAKEN, sql_list
 from wacoex_cli.ledger.model import (
     TAKEN_STATES,
     Attempt,
@@ -28,7 +28,7 @@ from wacoex_cli.ledger.model import (
     lock_purpose,
 )
 from wacoex_cli.ledger.rows import Rows
-from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.ledger.store import Broadcasts, newest_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -32,10 +32,9 @@ from wacoex_cli.foundation.state import (
     write_backup,
     write_queue,
 )
-from wacoex_cli.ledger import figures
 from wacoex_cli.ledger.model import lock_purpose
 from wacoex_cli.ledger.rows import Rows
-from wacoex_cli.ledger.store import Broadcasts
+from wacoex_cli.ledger.store import Broadcasts, newest_id
 from wacoex_cli.schema import migrations
 from wacoex_cli.sending import takeover
 
@@ -348,7 +347,7 @@ def choose(state: State, before: datetime, now: datetime, repeat_hours: float) -
         " WHERE b.status <> 'draft' GROUP BY b.broadcast_id) AS found"
         " WHERE ended_at < ? AND last_answer_at < ? AND last_decision_at < ?"
         " ORDER BY broadcast_id",
-        [since, repeats_since, figures.newest_id(state), since, old, old, old],
+        [since, repeats_since, newest_id(state), since, old, old, old],
     )
     removable = tuple(
         Old(
@@ -381,7 +380,7 @@ class Pruning:
         if vacuum:
             refuse_living(self._path, workspace.clock)
         self._vacuum = vacuum
-        self._now = workspace.clock.now()
+        self._clock, self._now = workspace.clock, workspace.clock.now()
         self._state = workspace.state
         self._store, self._log = Broadcasts(workspace.state), EventLog(workspace.state)
         self.before = before
@@ -402,7 +401,7 @@ class Pruning:
         return self._state.unused_bytes()
 
     def remove(self) -> None:
-        """Remove it for good; broadcasts that have changed meanwhile stay.
+        """Remove it for good, and what a run that ended early left; what has changed stays.
 
         So do those that a dead process left notes of: without them nobody knows the notes.
         """
@@ -411,6 +410,7 @@ class Pruning:
         chosen = [old for old in self.broadcasts.removable if old.broadcast_id not in noted]
         removed = [old for old in chosen if self._store.remove(old.broadcast_id)]
         self.broadcasts = replace(self.broadcasts, removable=tuple(removed))
+        self._store.discard_abandoned(self._clock)
         if self.events:
             self._log.remove_old(self.events, self.before, self._now)
         if self._vacuum:
