@@ -24,6 +24,7 @@ from wacoex_cli.contacts.store import add_optout, is_opted_out
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import SystemClock, from_text
+from wacoex_cli.foundation.http import WINDOW
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.ledger.model import (
     Claim,
@@ -41,7 +42,7 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.answers import Taken
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE
-from wacoex_cli.sending.engine import WINDOW, Engine, Hooks
+from wacoex_cli.sending.engine import Engine, Hooks
 from wacoex_cli.sending.exchange import Course, Granted, Report
 from wacoex_cli.sending.guards import Breaker, Run, SendOrder
 from wacoex_cli.throughput import throttle

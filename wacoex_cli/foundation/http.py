@@ -131,7 +131,7 @@ LONGEST_WAIT_SECONDS = 30 * 86_400.0
 MOST_ANSWER_BYTES = 8 * 1024 * 1024
 """The largest answer that is read, as it travels and decoded."""
 WINDOW = 64
-"""Requests that may be open at once, if nobody says otherwise."""
+"""Requests of one number that may be open at once; when a server hangs this gives, not the pace."""
 READ_PATIENCE_SECONDS = 20.0
 """How long a read is tried again, if nobody says otherwise."""
 
