@@ -105,7 +105,7 @@ class Engine:
         self._is_due.set()
 
     def fail(self, error: BaseException) -> None:
-        """Stop like that because of an error, which `run` then raises."""
+        """Stop because of an error; requests under way may end. `run` raises it."""
         self._failure = self._failure or error
         self.stop(Stop("an unexpected failure", 1))
 
