@@ -35,8 +35,8 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.meta import Meta
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN
 from wacoex_cli.sending.guards import SendOrder
-from wacoex_cli.sending.process import NotBegun, SendJob, Sent, send_together
 from wacoex_cli.sending.providers import MetaProvider
+from wacoex_cli.sending.run import NotBegun, SendJob, Sent, send_together
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import Invocation
 

@@ -39,8 +39,8 @@ from wacoex_cli.ledger.model import OPEN_STATES, Status, attempt_id
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
 from wacoex_cli.sending.guards import SendOrder
-from wacoex_cli.sending.process import NotBegun, SendJob, Sent, send_together
 from wacoex_cli.sending.providers import MetaProvider
+from wacoex_cli.sending.run import NotBegun, SendJob, Sent, send_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

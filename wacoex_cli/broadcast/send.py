@@ -51,8 +51,8 @@ from wacoex_cli.sending.guards import (
     times_of,
     wait_until,
 )
-from wacoex_cli.sending.process import send
 from wacoex_cli.sending.providers import means_of, polling, provider_for
+from wacoex_cli.sending.run import send
 from wacoex_cli.templates.preview import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress

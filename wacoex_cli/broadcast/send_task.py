@@ -56,8 +56,8 @@ from wacoex_cli.sending.guards import (
     refusal_of,
     times_of,
 )
-from wacoex_cli.sending.process import Sent
 from wacoex_cli.sending.providers import SendingProvider, provider_for
+from wacoex_cli.sending.run import Sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence

@@ -26,7 +26,7 @@ from wacoex_cli.ledger.model import RowState, RunProgress, Status
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sending.guards import wait_until
-from wacoex_cli.sending.process import NotBegun, Sent
+from wacoex_cli.sending.run import NotBegun, Sent
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.progress import RunPart, open_progress

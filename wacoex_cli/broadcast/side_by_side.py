@@ -32,8 +32,8 @@ from wacoex_cli.foundation.workspace import (
 )
 from wacoex_cli.ledger.model import RunProgress, Status
 from wacoex_cli.ledger.store import Broadcasts
-from wacoex_cli.sending.process import NotBegun, SendJob, Sent, send_together
 from wacoex_cli.sending.providers import provider_for
+from wacoex_cli.sending.run import NotBegun, SendJob, Sent, send_together
 from wacoex_cli.sending.takeover import settle_dead
 from wacoex_cli.terminal import output
 from wacoex_cli.terminal.dialogue import TerminalDialogue

@@ -1,4 +1,4 @@
-"""This process as the sender of broadcasts: locks, runs, engines, what helps them, the end."""
+"""The runs of broadcasts in this process: locks, engines, what helps them, the end."""
 
 from __future__ import annotations
 
