@@ -193,7 +193,10 @@ class _Group:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(warm, _WARM_UP_SECONDS)
         # Who said stop while a person read the question is not claimed first.
-        await asyncio.to_thread(_catch_up, self._state, self._clock)
+        try:
+            await asyncio.to_thread(_catch_up, self._state, self._clock)
+        except Exception as error:
+            self._fail(error)
         rows = [each.locked.rows for each in runs]
         async with meanwhile(_learn(self._state, self._clock, rows, self._fail)):
             ended = await asyncio.gather(
