@@ -32,8 +32,8 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.meta import Meta
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN
 from wacoex_cli.sending.guards import SendOrder
-from wacoex_cli.sending.process import send
 from wacoex_cli.sending.providers import MetaProvider
+from wacoex_cli.sending.run import send
 
 if TYPE_CHECKING:
     from wacoex_cli.ledger.model import Counts

@@ -78,14 +78,14 @@ class Light:
             return _answer(_REFUSAL)
         self.recipients.append(json.loads(body)["to"])
         message_id = f"wamid.{len(self.recipients)}"
-        said = {"messaging_product": "whatsapp", "messages": [{"id": message_id}]}
-        return _answer(json.dumps(said).encode())
+        answer = {"messaging_product": "whatsapp", "messages": [{"id": message_id}]}
+        return _answer(json.dumps(answer).encode())
 
     def seen(self) -> bytes:
         """What came so far."""
         twice = len(self.recipients) - len(set(self.recipients))
-        said = {"numbers": self.arrivals, "refused": self.refused, "twice": twice}
-        return _answer(json.dumps(said).encode())
+        answer = {"numbers": self.arrivals, "refused": self.refused, "twice": twice}
+        return _answer(json.dumps(answer).encode())
 
     async def ask_sandbox(
         self, method: str, path: str, headers: dict[str, str], body: bytes

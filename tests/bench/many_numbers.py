@@ -312,13 +312,13 @@ def main(seconds: float) -> None:
             Figure("memory, MB", twenty.megabytes(), at_most=200),
         ),
     )
-    one = sent(1, messages)
+    one_number = sent(1, messages)
     show(
         "one number",
         (
-            *one.figures(messages),
-            Figure("messages a second", one.slowest(), at_least=19.0, decimals=2),
-            _cpu(one, MOST_CPU_OF_ONE_NUMBER),
+            *one_number.figures(messages),
+            Figure("messages a second", one_number.slowest(), at_least=19.0, decimals=2),
+            _cpu(one_number, MOST_CPU_OF_ONE_NUMBER),
         ),
     )
     two = sent(20, messages, commands=2)

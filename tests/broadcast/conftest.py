@@ -34,8 +34,8 @@ from wacoex_cli.sandbox.respondio_world import DEFAULT_RESPONDIO_TOKEN, RESPONDI
 from wacoex_cli.sandbox.serve import running
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID, World
 from wacoex_cli.sending.guards import SendOrder
-from wacoex_cli.sending.process import send
 from wacoex_cli.sending.providers import MetaProvider, RespondIOProvider
+from wacoex_cli.sending.run import send
 from wacoex_cli.templates.values import given_by
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.ledger.model import Broadcast, Planned, RunProgress
     from wacoex_cli.sandbox.faults import Fault
-    from wacoex_cli.sending.process import Sent
     from wacoex_cli.sending.providers import SendingProvider
+    from wacoex_cli.sending.run import Sent
 
 Found = TypeVar("Found")
 

@@ -39,7 +39,7 @@ from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.schema import migrations
 from wacoex_cli.sending.guards import RunGuard
 from wacoex_cli.sending.guards import SendOrder as Order
-from wacoex_cli.sending.process import _LockedRun
+from wacoex_cli.sending.run import _LockedRun
 from wacoex_cli.setup.state import choose
 from wacoex_cli.templates.model import Template
 

@@ -13,6 +13,7 @@ import signal
 import subprocess
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from wacoex_cli.contacts.store import add_optout, is_opted_out
 from wacoex_cli.errors import StateError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import SystemClock, from_text
+from wacoex_cli.foundation.http import WINDOW
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.ledger.model import (
     Claim,
@@ -41,8 +43,8 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.answers import Taken
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE
-from wacoex_cli.sending.engine import WINDOW, Engine, Hooks
-from wacoex_cli.sending.exchange import Course, Granted, Report
+from wacoex_cli.sending.engine import Engine, Hooks
+from wacoex_cli.sending.exchange import Course, Granted, Report, trade_together
 from wacoex_cli.sending.guards import Breaker, Run, SendOrder
 from wacoex_cli.throughput import throttle
 from wacoex_cli.throughput.throttle import Answered
@@ -224,9 +226,10 @@ def join(state, clock):
     """Become the sender of a broadcast, through a connection of its own to the state file."""
     opened = []
 
-    def become_sender(broadcast_id, rate=20.0):
-        own = open_state(state.path)
-        opened.append(own)
+    def become_sender(broadcast_id, rate=20.0, *, through=None, **order):
+        own = through or open_state(state.path)
+        if through is None:
+            opened.append(own)
         presence = locks.Presence(own.path)
         with own.transaction():
             locks.acquire(own, lock_purpose(broadcast_id), presence, clock)
@@ -236,7 +239,7 @@ def join(state, clock):
             own,
             presence,
             clock,
-            Run(broadcast_id, PHONE, run_id, clock.monotonic(), SendOrder(rate)),
+            Run(broadcast_id, PHONE, run_id, clock.monotonic(), SendOrder(rate, **order)),
         )
 
     yield become_sender
@@ -261,6 +264,38 @@ def test_a_sender_that_still_holds_claims_gets_slots_for_them_and_no_new_ones(jo
     granted = join(plan_rows(100))(Report(room=4, waiting_claims=4))
 
     assert (len(granted.slots), granted.claims) == (4, ())
+
+
+@pytest.mark.parametrize("waiting", range(0, 16, 3))
+def test_no_slot_is_later_than_the_moment_until_which_may_be_sent(clock, join, plan_rows, waiting):
+    sender = join(plan_rows(100), until=clock.now() + timedelta(seconds=0.2))
+
+    granted = sender(Report(room=12, waiting_claims=waiting))
+
+    assert granted.slots
+    assert max(granted.slots) <= clock.monotonic() + 0.2
+
+
+def test_when_it_takes_long_to_count_not_all_broadcasts_are_counted_in_one_tick(
+    state, clock, join, plan_rows, monkeypatch
+):
+    exchanges = [join(plan_rows(3), through=state).exchange for _ in range(4)]
+
+    def slow_clock():
+        clock.seconds += 0.012
+        return clock.seconds
+
+    monkeypatch.setattr(clock, "monotonic", slow_clock)
+
+    def tick(report):
+        granted: list[Any] = trade_together(state, [(each, report) for each in exchanges])
+        return [each.snapshot is not None for each in granted]
+
+    seen = [tick(Report()) for _ in range(4)]
+
+    assert [sum(counted) for counted in seen] == [1] * 4
+    assert all(map(any, zip(*seen, strict=True)))
+    assert tick(Report(is_last=True)) == [True] * 4
 
 
 def test_a_tick_with_no_room_grants_nothing(state, join, plan_rows):

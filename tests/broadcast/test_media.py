@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,8 @@ from wacoex_cli.errors import UsageError
 from wacoex_cli.ledger.model import RepeatPolicy
 from wacoex_cli.media.sources import given_media
 from wacoex_cli.media.store import MediaStore
+from wacoex_cli.media.upload import MediaDesk
+from wacoex_cli.platforms.answers import Refused
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.templates.values import given_by
 
@@ -470,3 +473,35 @@ def test_ctrl_c_ends_an_upload(shop, planned, eventually):
 
     assert sender.returncode == 143, err
     assert shop.counts(broadcast) == {"pending": 3}
+
+
+def test_while_somebody_else_writes_the_event_loop_goes_on(shop, planned):
+    shop.send(planned(5))
+    sha256 = next(iter(uploads(shop)))
+    nobody: Any = None
+    desk = MediaDesk(shop.state, nobody, shop.channel.phone_number_id, shop.clock)
+    refused = Refused(131053, message="Media upload error")
+
+    async def beside_a_writer(work):
+        began, may_end = threading.Event(), threading.Event()
+
+        def write():
+            with shop.state.transaction():
+                began.set()
+                return may_end.wait(10)
+
+        writing = asyncio.create_task(asyncio.to_thread(write))
+        await asyncio.to_thread(began.wait)
+        asyncio.get_running_loop().call_later(0.05, may_end.set)
+        await work
+        assert await writing, "the loop stood still until the writer gave up"
+
+    async def act():
+        await beside_a_writer(desk.prepare({sha256}))
+        used = desk.used_in([f"file:{sha256}"])
+        assert used
+        await beside_a_writer(desk.has_ended(used, refused))
+
+    asyncio.run(act())
+    assert desk.lacks([f"file:{sha256}"])
+    assert MediaStore(shop.state).id_of(sha256, shop.channel.phone_number_id) is None

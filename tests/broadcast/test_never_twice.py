@@ -76,8 +76,8 @@ from wacoex_cli.sandbox.webhooks import release
 from wacoex_cli.sandbox.wire import Callbacks
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE, PHONE_NUMBER_ID, WABA_ID
 from wacoex_cli.sending.guards import Canary, Guards, SendOrder
-from wacoex_cli.sending.process import send
 from wacoex_cli.sending.providers import MetaProvider, RespondIOProvider, SendingProvider
+from wacoex_cli.sending.run import send
 
 PARTS = 2
 EXAMPLES, SLOW_EXAMPLES = (n // (PARTS * len(Provider)) for n in (200, 1_000))

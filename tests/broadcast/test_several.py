@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import resource
 import signal
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
 from tests.bench.figures import most_in_a_second
-from wacoex_cli.broadcast import side_by_side
-from wacoex_cli.broadcast.side_by_side import MOST_NUMBERS_IN_A_PROCESS, divide, places_for
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.ledger.model import Status
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
-from wacoex_cli.sending.engine import WINDOW
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
 
     from tests.broadcast.conftest import Shop
@@ -365,134 +358,3 @@ def test_options_for_one_broadcast_are_refused_for_several(
     assert ended.code == 2
     assert "error:" in ended.err
     assert "hint:" in ended.err
-
-
-class _Task:
-    def __init__(self, phone: int) -> None:
-        self.channel = type("Channel", (), {"phone": str(phone)})
-
-
-def test_up_to_twenty_numbers_are_sent_by_one_process() -> None:
-    tasks: Any = [_Task(number % MOST_NUMBERS_IN_A_PROCESS) for number in range(50)]
-
-    assert divide(tasks, 4) == [sorted(range(50), key=lambda n: n % 20)]
-
-
-def test_more_numbers_are_divided_and_a_number_stays_whole() -> None:
-    tasks: Any = [_Task(number % 25) for number in range(50)]
-
-    shares = divide(tasks, 2)
-
-    assert sorted(place for share in shares for place in share) == list(range(50))
-    numbers = [{tasks[place].channel.phone for place in share} for share in shares]
-    assert [len(each) for each in numbers] == [13, 12]
-    assert not numbers[0] & numbers[1]
-
-
-def test_two_processes_send_what_one_would(
-    agency: Agency, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(side_by_side, "MOST_NUMBERS_IN_A_PROCESS", 1)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
-    planned = [agency.planned(number, 10) for number in (1, 2, 3)]
-
-    ended = cli("broadcast", "send", *(each.broadcast_id for each in planned), "--yes", "--json")
-
-    assert ended.code == 0, ended.err
-    assert {agency.status(each) for each in planned} == {Status.COMPLETED}
-    assert ended.data["totals"]["taken"] == 30
-    assert agency.shop.taken_twice() == []
-
-
-# Two processes already for two numbers, as on a machine with two cores.
-_DIVIDED = """
-import os
-from wacoex_cli.broadcast import side_by_side
-side_by_side.MOST_NUMBERS_IN_A_PROCESS = 1
-os.sched_getaffinity = lambda process: {0, 1}
-import sys
-from wacoex_cli.__main__ import main
-sys.exit(main())
-"""
-
-
-def start_divided(agency: Agency, *arguments: object) -> subprocess.Popen[str]:
-    """Start the command so that it sends in two processes, and wait for these."""
-    command = agency.shop.start("-c", _DIVIDED, *arguments)
-    while len(psutil.Process(command.pid).children()) < 2:
-        assert command.poll() is None, command.communicate()
-        time.sleep(0.02)
-    return command
-
-
-def test_processes_end_when_the_command_that_started_them_is_killed(agency: Agency) -> None:
-    planned = [agency.planned(number, 400) for number in (1, 2, 3)]
-    ids = [each.broadcast_id for each in planned]
-    command = start_divided(agency, "broadcast", "send", *ids, "--yes")
-    children = psutil.Process(command.pid).children()
-    while len(agency.taken()) < 3:
-        assert command.poll() is None, command.communicate()
-        time.sleep(0.02)
-
-    command.kill()
-    _, err = command.communicate()
-
-    _, alive = psutil.wait_procs(children, timeout=30)
-    assert not alive
-    assert "Traceback" not in err
-    assert {agency.status(each) for each in planned} == {Status.PAUSED}
-    for each in planned:
-        counts = agency.shop.counts(each)
-        assert counts.keys() <= {"accepted", "pending"}
-        assert counts["accepted"] + counts["pending"] == 400
-    assert agency.shop.taken_twice() == []
-
-
-def test_the_others_go_on_when_a_process_dies(agency: Agency) -> None:
-    planned = [agency.planned(number, 60) for number in (1, 2, 3)]
-    ids = [each.broadcast_id for each in planned]
-    command = start_divided(agency, "broadcast", "send", *ids, "--yes", "--json")
-    while len(agency.taken()) < 3:
-        assert command.poll() is None, command.communicate()
-        time.sleep(0.02)
-
-    psutil.Process(command.pid).children()[0].kill()
-    out, err = command.communicate()
-
-    assert command.returncode == 7, err
-    envelope = json.loads(out)
-    statuses = [each["status"] for each in envelope["data"]["broadcasts"]]
-    assert statuses in (["paused", "completed", "paused"], ["completed", "paused", "completed"])
-    [error] = envelope["errors"]
-    assert (error["code"], "signal 9" in error["message"]) == ("sender_died", True)
-    for each in planned:
-        counts = agency.shop.counts(each)
-        assert not counts.keys() & {"sending"}
-        assert sum(counts.values()) == 60
-    assert agency.shop.taken_twice() == []
-
-
-def test_a_signal_that_comes_while_processes_start_pauses_all(agency: Agency) -> None:
-    planned = [agency.planned(number, 50) for number in (1, 2)]
-    ids = [each.broadcast_id for each in planned]
-    command = start_divided(agency, "broadcast", "send", *ids, "--yes", "--json")
-
-    command.send_signal(signal.SIGTERM)
-    out, err = command.communicate()
-
-    assert command.returncode == 143, err
-    assert {each["status"] for each in json.loads(out)["data"]["broadcasts"]} == {"paused"}
-    assert [error["code"] for error in json.loads(out)["errors"]] == ["terminated"]
-
-
-def test_each_number_has_as_many_places_as_when_it_sends_alone():
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = 4_096 if hard == resource.RLIM_INFINITY else hard
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
-
-        assert places_for(2) == 2 * WINDOW
-        # More files than the shell allows at first: the system allows more when it is asked.
-        assert places_for(25) == min(25 * WINDOW, most - 256)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -39,8 +39,8 @@ from wacoex_cli.ledger.model import OPEN_STATES, Status, attempt_id
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
 from wacoex_cli.sending.guards import SendOrder
-from wacoex_cli.sending.process import NotBegun, SendJob, Sent, send_together
 from wacoex_cli.sending.providers import MetaProvider
+from wacoex_cli.sending.run import NotBegun, SendJob, Sent, send_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ WAITS = {Status.PLANNED, Status.SENDING, Status.PAUSED}
 
 
 class Trouble(NamedTuple):
-    """What befalls one of the broadcasts after a number of commits."""
+    """What happens to one of the broadcasts after a number of commits."""
 
     kind: str
     after: int
@@ -92,10 +92,10 @@ class TroubledState(MortalState):
         self._commits += 1
         for trouble in self._troubles:
             if trouble.after == self._commits:
-                befall(self._inner, trouble)
+                apply(self._inner, trouble)
 
 
-def befall(state: State, trouble: Trouble) -> None:
+def apply(state: State, trouble: Trouble) -> None:
     """Pause a broadcast by another command, or let none of its answers be written."""
     number = trouble.place + 1
     with state.transaction():
@@ -109,7 +109,7 @@ def befall(state: State, trouble: Trouble) -> None:
             Broadcasts(state).set_status(number, Status.PAUSED, reason="paused by somebody")
 
 
-def heal(state: State) -> None:
+def allow_writes(state: State) -> None:
     """Let everything be written again."""
     with state.transaction():
         for number in range(1, NUMBERS + 1):
@@ -223,7 +223,7 @@ def send_in_any_runs(directory: Path, sizes: list[int], runs: list[SenderRun]) -
             outcomes = []
         kinds = (Sent, NotBegun, Killed, WacoexError)
         assert all(isinstance(outcome, kinds) for outcome in outcomes), outcomes
-        heal(state)
+        allow_writes(state)
         most_in_doubt += sum(each not in CLEAR for each in run.luck)
         most_in_doubt += shop.on_their_way(is_known=not run.ends_in_a_power_cut)
         if run.ends_in_a_power_cut:

@@ -115,7 +115,7 @@ def test_four_tries_are_enough(http, clock) -> None:
 
 
 def test_a_read_that_never_gets_an_answer_is_a_temporary_failure(http) -> None:
-    with pytest.raises(TemporaryError, match="gives no answer: no connection within 5 seconds"):
+    with pytest.raises(TemporaryError, match="gives no answer: no connection in time"):
         read(http(httpx.ConnectTimeout("no")))
 
 

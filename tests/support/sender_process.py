@@ -22,8 +22,8 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.meta import Meta
 from wacoex_cli.platforms.respondio import RespondIO
 from wacoex_cli.sending.guards import SendOrder
-from wacoex_cli.sending.process import send
 from wacoex_cli.sending.providers import MetaProvider, RespondIOProvider, SendingProvider
+from wacoex_cli.sending.run import send
 
 
 async def main(base_url: str, broadcast_id: int, rate: float, exchange_seconds: float) -> int:

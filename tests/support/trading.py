@@ -18,10 +18,10 @@ class Trader:
 
     def __init__(self, state: State, presence: Presence, clock: Clock, run: Run) -> None:
         self._state = state
-        self._exchange = Exchange(state, presence, clock, run)
+        self.exchange = Exchange(state, presence, clock, run)
 
     def __call__(self, report: Report) -> Granted:
-        [outcome] = trade_together(self._state, [(self._exchange, report)])
+        [outcome] = trade_together(self._state, [(self.exchange, report)])
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome

@@ -51,8 +51,8 @@ from wacoex_cli.sending.guards import (
     times_of,
     wait_until,
 )
-from wacoex_cli.sending.process import Sent, send
 from wacoex_cli.sending.providers import means_of, polling, provider_for
+from wacoex_cli.sending.run import send
 from wacoex_cli.templates.preview import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.progress import open_progress
@@ -234,13 +234,10 @@ def send_broadcast(
             is_well = not shot.codes
             progress.update(done, report.line(shot), report.to_json(shot), lines, is_well=is_well)
 
-        async def send_and_look() -> Sent:
-            async with task.reading():
-                return await send(
-                    state, task.provider, channel, broadcast, task.order, clock, show, note
-                )
-
-        sent = workspace.run(send_and_look())
+        sending = send(
+            state, task.provider, channel, broadcast, task.order, clock, show, note, task.reading
+        )
+        sent = workspace.run(sending)
     data = task.summary(sent, checked)
     return Result(data, tuple(report.sentences(data)), sent.exit_status, failures([sent]))
 

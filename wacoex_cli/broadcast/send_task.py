@@ -56,11 +56,11 @@ from wacoex_cli.sending.guards import (
     refusal_of,
     times_of,
 )
-from wacoex_cli.sending.process import Sent
 from wacoex_cli.sending.providers import SendingProvider, provider_for
+from wacoex_cli.sending.run import Sent
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
@@ -224,8 +224,13 @@ class SendTask:
         """Let what was read of the template count from now on."""
         follow_reread(self.workspace.state, self.broadcast.broadcast_id, checked.template)
 
-    def reading(self) -> contextlib.AbstractAsyncContextManager[None]:
-        """Meanwhile read the template again and again: it may change while rows wait."""
+    def reading(
+        self, on_failure: Callable[[BaseException], None]
+    ) -> contextlib.AbstractAsyncContextManager[None]:
+        """Meanwhile read the template again and again: it may change while rows wait.
+
+        `on_failure` gets at once what ends the reading.
+        """
         state, clock, number = (
             self.workspace.state,
             self.workspace.clock,
@@ -233,7 +238,7 @@ class SendTask:
         )
         look = partial(read_template, self.provider, self.broadcast)
         kind, overruled = self.provider.kind, self.order.overrule
-        return meanwhile(keep_reading(state, number, look, kind, overruled, clock))
+        return meanwhile(keep_reading(state, number, look, kind, overruled, clock), on_failure)
 
     def summary(self, sent: Sent, checked: SendCheck) -> dict[str, Any]:
         """The `data` of how it ended."""

@@ -26,7 +26,7 @@ from wacoex_cli.ledger.model import RowState, RunProgress, Status
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sending.guards import wait_until
-from wacoex_cli.sending.process import NotBegun, Sent
+from wacoex_cli.sending.run import NotBegun, Sent
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.progress import RunPart, open_progress
@@ -47,6 +47,8 @@ _PARTIAL = 7
 _ENDED_BY_SIGNAL = 128
 # Where nobody got anything, the first of these says why.
 _CAUSES = (8, 4, 5, 6, 2)
+# Stands in a hint for the command that continues all broadcasts it concerns.
+_RESUME_ALL = "resume {ids}"
 _COLUMNS = (
     Column("id", 9, fit="keep"), Column("channel", 6, least=10), Column("status", 8, fit="keep"),
     Column("taken", 7, fit="keep"), Column("recipients", 7, fit="keep"),
@@ -183,11 +185,14 @@ def _named(failed: Iterable[tuple[Broadcast, WacoexError]]) -> Iterator[WacoexEr
     """The errors of these broadcasts, which name them: the same error once for all."""
     alike: dict[tuple[str, str | None], list[tuple[Broadcast, WacoexError]]] = {}
     for broadcast, error in failed:
-        alike.setdefault((error.message, error.hint), []).append((broadcast, error))
-    for entries in alike.values():
+        hint = error.hint and error.hint.replace(f"resume {broadcast.broadcast_id}", _RESUME_ALL)
+        alike.setdefault((error.message, hint), []).append((broadcast, error))
+    for (_, hint), entries in alike.items():
         labels = ", ".join(_label(broadcast) for broadcast, _ in entries)
         error = entries[0][1]
         numbers = [broadcast.broadcast_id for broadcast, _ in entries]
+        hint = hint and hint.replace(_RESUME_ALL, f"resume {' '.join(map(str, numbers))}")
+        error = type(error)(error.message, hint=hint, code=error.code, details=error.details)
         yield _like(
             error, f"{labels}: {error.message}", {**error.details, "broadcast_ids": numbers}
         )

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import contextvars
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -24,13 +23,19 @@ from typing import TYPE_CHECKING, Self
 from wacoex_cli.broadcast.send_task import SendTask
 from wacoex_cli.channels.registry import active
 from wacoex_cli.errors import WacoexError
-from wacoex_cli.foundation.workspace import STOPPING, ending_signals, interruptible
-from wacoex_cli.ledger.model import RunProgress
+from wacoex_cli.foundation.http import WINDOW
+from wacoex_cli.foundation.workspace import (
+    STOPPING,
+    allow_files,
+    ending_signals,
+    interruptible,
+)
+from wacoex_cli.ledger.model import RunProgress, Status
 from wacoex_cli.ledger.store import Broadcasts
-from wacoex_cli.sending.engine import WINDOW
-from wacoex_cli.sending.process import NotBegun, SendJob, Sent, send_together
 from wacoex_cli.sending.providers import provider_for
+from wacoex_cli.sending.run import NotBegun, SendJob, Sent, send_together
 from wacoex_cli.sending.takeover import settle_dead
+from wacoex_cli.terminal import output
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import explained
 from wacoex_cli.terminal.render import Invocation, of_channel
@@ -77,8 +82,7 @@ def run_side_by_side(
 def divide(tasks: Sequence[SendTask], cores: int) -> list[list[int]]:
     """The places of the tasks that each process gets: one process for up to twenty numbers.
 
-    All broadcasts of one number go to the same process, and each process gets about as many
-    messages a second.
+    All broadcasts of one number go to the same process; the numbers are dealt out evenly.
     """
     of_number: dict[str, list[int]] = {}
     for place, task in enumerate(tasks):
@@ -95,7 +99,7 @@ def divide(tasks: Sequence[SendTask], cores: int) -> list[list[int]]:
 
 
 def _cores() -> int:
-    """How many processors this process may use: a container may have fewer than the machine."""
+    """The processors this process may run on; a CPU quota is not seen."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -115,7 +119,7 @@ async def _run_here(
         def end(outcome: Sent | NotBegun | Exception) -> None:
             if isinstance(outcome, NotBegun):
                 outcome = NotBegun(explained(outcome.error, invocation))
-            hear(place, _known(outcome, invocation))
+            hear(place, _as_error(outcome, invocation))
 
         return SendJob(
             task.provider,
@@ -125,44 +129,37 @@ async def _run_here(
             lambda shot: hear(place, shot),
             end,
             context,
+            task.reading,
         )
 
     jobs = [job(place, task) for place, task in enumerate(tasks)]
     # With the places of one number, each of twenty could have three requests under way.
     workspace.http.widen(places_for(len({task.channel.phone for task in tasks})))
-    async with contextlib.AsyncExitStack() as stack:
-        for task in tasks:
-            await stack.enter_async_context(task.reading())
-        for outcome in await send_together(workspace.state, jobs, workspace.clock, on_signal):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
-                raise outcome
+    for outcome in await send_together(workspace.state, jobs, workspace.clock, on_signal):
+        if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+            raise outcome
 
 
-def _known(outcome: Sent | NotBegun | Exception, invocation: Invocation) -> Outcome:
+def _as_error(outcome: Sent | NotBegun | Exception, invocation: Invocation) -> Outcome:
     return explained(outcome, invocation) if isinstance(outcome, Exception) else outcome
 
 
 def places_for(numbers: int) -> int:
     """How many requests may be open at once for so many numbers, as the system allows it.
 
-    Each number has what it has when it sends alone. Every request needs a file of its own.
+    Each number has what it has when it sends alone.
     """
-    files = WINDOW * numbers + _OTHER_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= files:
-        return WINDOW * numbers
-    more = files if hard == resource.RLIM_INFINITY else min(files, hard)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
-        soft = more
-    return soft - _OTHER_FILES
+    return allow_files(WINDOW * numbers + _OTHER_FILES) - _OTHER_FILES
 
 
 @dataclass(frozen=True)
 class _Share:
-    """What one process is to send: ids with their orders, and the options that concern it."""
+    """What one process is to send, and the options that concern it.
 
-    broadcasts: tuple[tuple[int, SendOrder], ...]
+    Of each broadcast the id, the status that was checked, and the order.
+    """
+
+    broadcasts: tuple[tuple[int, Status, SendOrder], ...]
     env_file: Path | None
     verbose: int
     debug: bool
@@ -186,28 +183,46 @@ async def _run_in_processes(
         on_signal(STOPPING)
         pass_on(number)
 
-    async def follow(child: _Child, share: Sequence[int]) -> None:
-        ended = {place for place, _ in await child.follow(_at(share, hear))}
+    async def send(child: _Child, share: Sequence[int]) -> None:
+        ended = await child.hear_all(_hear_by_place(share, hear))
         for place in set(range(len(share))) - ended:
-            error = await asyncio.to_thread(_bury, workspace, tasks[share[place]], child.status)
+            task, status = tasks[share[place]], child.status
+            error = await asyncio.to_thread(_settle_dead, workspace, task, status)
             hear(share[place], error)
 
-    with interruptible(drain, pass_on), contextlib.ExitStack() as stack:
+    with (
+        interruptible(drain, pass_on),
+        _stopped_together(children),
+        contextlib.ExitStack() as stack,
+    ):
+        sending = []
         for share in shares:
-            with _signals_held_back():
-                child = _Child(invocation, [tasks[place] for place in share])
+            try:
+                with _signals_held_back():
+                    child = _Child(invocation, [tasks[place] for place in share])
+            except OSError as error:
+                for place in share:
+                    hear(place, NotBegun(_no_process(error)))
+                continue
             children.append(stack.enter_context(child))
-        await asyncio.gather(
-            *(follow(child, share) for child, share in zip(children, shares, strict=True))
-        )
+            sending.append(send(child, share))
+        await asyncio.gather(*sending)
 
 
-def _at(share: Sequence[int], hear: Hear) -> Hear:
+def _hear_by_place(share: Sequence[int], hear: Hear) -> Hear:
     """What hears of a task by its place in a share."""
     return lambda place, news: hear(share[place], news)
 
 
-def _bury(workspace: Workspace, task: SendTask, status: int) -> WacoexError:
+def _no_process(error: OSError) -> WacoexError:
+    return WacoexError(
+        f"no further process can be started: {(error.strerror or str(error)).lower()}",
+        hint="end other programs, or send fewer numbers with one command",
+        code="no_process",
+    )
+
+
+def _settle_dead(workspace: Workspace, task: SendTask, status: int) -> WacoexError:
     """Settle what a process that died has left of a broadcast; what is said of it."""
     number = task.broadcast.broadcast_id
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
@@ -216,9 +231,36 @@ def _bury(workspace: Workspace, task: SendTask, status: int) -> WacoexError:
         settle_dead(workspace.state, number, workspace.clock, why)
     return WacoexError(
         why,
-        hint="`wacoex broadcast list` shows each of them; `resume` sends to nobody twice",
+        hint=f"to continue: wacoex broadcast resume {number}; nobody gets it twice",
         code="sender_died",
     )
+
+
+@contextlib.contextmanager
+def _stopped_together(children: Sequence[_Child]) -> Iterator[None]:
+    """Ctrl-Z stops all processes until the command goes on, as it stops a single one."""
+    loop = asyncio.get_running_loop()
+
+    def pass_on(number: int) -> None:
+        for child in children:
+            child.signal(number)
+
+    def stop() -> None:
+        pass_on(signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    before = signal.getsignal(signal.SIGTSTP)
+    if before == signal.SIG_IGN:
+        yield
+        return
+    loop.add_signal_handler(signal.SIGTSTP, stop)
+    loop.add_signal_handler(signal.SIGCONT, pass_on, signal.SIGCONT)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGCONT)
+        loop.remove_signal_handler(signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, before)
 
 
 @contextlib.contextmanager
@@ -235,30 +277,34 @@ class _Child:
     """One process with a share of the broadcasts, as a context manager: it ends with the block."""
 
     def __init__(self, invocation: Invocation, tasks: Sequence[SendTask]) -> None:
-        orders = tuple((task.broadcast.broadcast_id, task.order) for task in tasks)
-        (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
-        self._orders = Connection(ours_out, readable=False)
-        self._news = Connection(ours_in, writable=False)
-        self._is_followed = False
-        try:
+        """Start it. Raises OSError when the system allows no further process."""
+        self._share = _Share(
+            tuple(
+                (task.broadcast.broadcast_id, task.broadcast.status, task.order) for task in tasks
+            ),
+            invocation.env_file,
+            invocation.verbose,
+            invocation.debug,
+        )
+        self._is_heard = False
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            orders_in, orders_out = os.pipe()
+            theirs.callback(os.close, orders_in)
+            self._orders = ours.enter_context(Connection(orders_out, readable=False))
+            news_in, news_out = os.pipe()
+            theirs.callback(os.close, news_out)
+            self._news = ours.enter_context(Connection(news_in, writable=False))
             self._process = subprocess.Popen(  # noqa: S603
                 # -P: a file of the working directory must not take the place of a module.
-                [sys.executable, "-P", "-m", _CHILD, str(theirs_in), str(theirs_out)],
+                [sys.executable, "-P", "-m", _CHILD, str(orders_in), str(news_out)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 # Only this process hears a keystroke; it passes the signal on.
                 start_new_session=True,
-                pass_fds=(theirs_in, theirs_out),
+                pass_fds=(orders_in, news_out),
                 env=_environ(),
             )
-        finally:
-            os.close(theirs_in)
-            os.close(theirs_out)
-        # One that has died already is found out by whoever follows it.
-        with contextlib.suppress(BrokenPipeError):
-            self._orders.send(
-                _Share(orders, invocation.env_file, invocation.verbose, invocation.debug)
-            )
+            ours.pop_all()
 
     def signal(self, number: int) -> None:
         """Pass a signal on."""
@@ -270,20 +316,23 @@ class _Child:
         """Its exit status, or the negative number of the signal that killed it."""
         return self._process.wait()
 
-    async def follow(self, hear: Hear) -> list[tuple[int, Outcome]]:
-        """Hear what it reports until it ends; how those of its broadcasts ended that did."""
+    async def hear_all(self, hear: Hear) -> set[int]:
+        """Say what it is to send, and hear what it reports until it ends; what of it ended."""
         loop = asyncio.get_running_loop()
-        self._is_followed = True
-        ended: list[tuple[int, Outcome]] = []
+        self._is_heard = True
+        ended: set[int] = set()
 
         def read() -> None:
+            # One that has died already reads nothing, and says nothing.
             with contextlib.suppress(EOFError, OSError):
+                self._orders.send(self._share)
                 while True:
                     place, news = self._news.recv()
                     if not isinstance(news, RunProgress):
-                        ended.append((place, news))
+                        ended.add(place)
                     loop.call_soon_threadsafe(hear, place, news)
 
+        # A large share, or a process that was stopped, must not hold up the others.
         await asyncio.to_thread(read)
         await asyncio.to_thread(self._process.wait)
         return ended
@@ -294,7 +343,7 @@ class _Child:
     def __exit__(self, *_: object) -> None:
         # It drains when this pipe ends, should it still run.
         self._orders.close()
-        if not self._is_followed:
+        if not self._is_heard:
             self._news.close()
         self._process.wait()
         self._news.close()
@@ -309,46 +358,101 @@ def _environ() -> dict[str, str]:
     return environ
 
 
-def _be_child(orders: Connection, news: Connection) -> None:
+class Reporter:
+    """Reports to the command, in a thread of its own: the command may be stopped, or gone.
+
+    Of each broadcast it keeps the newest news only.
+    """
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._newest: dict[int, News] = {}
+        self._is_over = False
+        self._change = threading.Condition()
+        self._thread = threading.Thread(target=self._report_all, name="reports")
+        self._thread.start()
+
+    def hear(self, place: int, news: News) -> None:
+        """Report this soon; never waits."""
+        with self._change:
+            self._newest[place] = news
+            self._change.notify()
+
+    def _report_all(self) -> None:
+        # Without the command nobody hears it; what is under way is recorded all the same.
+        with contextlib.suppress(OSError):
+            while newest := self._next():
+                for place, news in newest.items():
+                    self._pipe.send((place, news))
+
+    def _next(self) -> dict[int, News]:
+        """What is to be reported; empty at the end."""
+        with self._change:
+            self._change.wait_for(lambda: self._newest or self._is_over)
+            newest, self._newest = self._newest, {}
+            return newest
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._change:
+            self._is_over = True
+            self._change.notify()
+        self._thread.join()
+
+
+def _be_child(orders: Connection, news: Connection) -> int:
+    """Send what the command orders; the exit status. At 1 the command settles what is left."""
     try:
         share = orders.recv()
     except (EOFError, OSError):
-        return  # the command has ended already
+        return 0  # the command has ended already
     threading.Thread(target=_end_with_parent, args=(orders,), daemon=True).start()
-
-    ended: set[int] = set()
-
-    def hear(place: int, about: News) -> None:
-        if not isinstance(about, RunProgress):
-            ended.add(place)
-        # Without the command nobody hears it; what is under way is recorded all the same.
-        with contextlib.suppress(OSError):
-            news.send((place, about))
-
     # The command has said the rest.
     invocation = Invocation(
         env_file=share.env_file, quiet=2, verbose=share.verbose, debug=share.debug, no_input=True
     )
     invocation.begin_log()
-    try:
-        with invocation.open_workspace() as workspace:
-            tasks = {}
-            for place, (number, order) in enumerate(share.broadcasts):
-                try:
-                    tasks[place] = _task(workspace, number, order)
-                except WacoexError as error:
-                    hear(place, NotBegun(error))
-            places = list(tasks)
-            run = _run_here(
-                workspace, invocation, list(tasks.values()), _at(places, hear), lambda text: None
-            )
-            workspace.run(run)
-    except WacoexError as error:
-        for place in set(range(len(share.broadcasts))) - ended:
+    with output.Working(), Reporter(news) as reporter:
+        try:
+            _send_share(invocation, share, reporter.hear)
+        except KeyboardInterrupt:
+            return 1
+        except Exception as error:
+            explained(error, invocation)
+            return 1
+    return 0
+
+
+def _send_share(invocation: Invocation, share: _Share, hear: Hear) -> None:
+    """Send a share. Raises what ends it after broadcasts may have begun."""
+    with contextlib.ExitStack() as opened:
+        try:
+            workspace = opened.enter_context(invocation.open_workspace())
+            tasks = _tasks(workspace, share, hear)
+        except WacoexError as error:
+            for place in range(len(share.broadcasts)):
+                hear(place, NotBegun(error))
+            return
+        by_place = _hear_by_place(list(tasks), hear)
+        run = _run_here(workspace, invocation, list(tasks.values()), by_place, lambda text: None)
+        workspace.run(run)
+
+
+def _tasks(workspace: Workspace, share: _Share, hear: Hear) -> dict[int, SendTask]:
+    """The tasks by their places; `hear` gets why one is missing. Raises StateError."""
+    state, tasks = workspace.state, {}
+    for place, (number, status, order) in enumerate(share.broadcasts):
+        try:
+            # Whoever cancelled or paused it since the check is seen when it begins.
+            broadcast = Broadcasts(state).get(number)._replace(status=status)
+            channel = active(state, broadcast.channel)
+            provider = provider_for(workspace, channel)
+            tasks[place] = SendTask(workspace, provider, channel, broadcast, order)
+        except WacoexError as error:
             hear(place, NotBegun(error))
-    except Exception as error:
-        explained(error, invocation)
-        sys.exit(1)  # the command settles what is left
+    return tasks
 
 
 def _end_with_parent(orders: Connection) -> None:
@@ -357,12 +461,8 @@ def _end_with_parent(orders: Connection) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _task(workspace: Workspace, number: int, order: SendOrder) -> SendTask:
-    broadcast = Broadcasts(workspace.state).get(number)
-    channel = active(workspace.state, broadcast.channel)
-    return SendTask(workspace, provider_for(workspace, channel), channel, broadcast, order)
-
-
 if __name__ == "__main__":
     incoming, outgoing = map(int, sys.argv[1:])
-    _be_child(Connection(incoming, writable=False), Connection(outgoing, readable=False))
+    # Before anything is opened, which could get the number of a closed stream.
+    output.protect()
+    sys.exit(_be_child(Connection(incoming, writable=False), Connection(outgoing, readable=False)))

@@ -108,10 +108,10 @@ class _Transport(httpx.AsyncBaseTransport):
                 self._proxy_headers = {"Proxy-Authorization": credentials}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        places, limits = self._pool.places, request.extensions["timeout"]
+        places, timeouts = self._pool.places, request.extensions["timeout"]
         if places.locked():
             try:
-                async with asyncio.timeout(limits["pool"]):
+                async with asyncio.timeout(timeouts["pool"]):
                     await places.acquire()
             except TimeoutError:
                 raise httpx.PoolTimeout("no place is free") from None
@@ -119,15 +119,15 @@ class _Transport(httpx.AsyncBaseTransport):
             await places.acquire()
         try:
             with _as_httpx():
-                answer = await self._asked(request, limits)
+                answer = await self._request(request, timeouts)
         except BaseException:
             places.release()
             raise
         stream = _AnswerStream(answer, places.release)
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=stream)
 
-    async def _asked(
-        self, request: httpx.Request, limits: dict[str, float]
+    async def _request(
+        self, request: httpx.Request, timeouts: dict[str, float]
     ) -> aiohttp.ClientResponse:
         url = request.url
         headers = [
@@ -145,18 +145,19 @@ class _Transport(httpx.AsyncBaseTransport):
             content = cast("AsyncIterable[bytes]", request.stream)
         body = None
         if content:
-            body = _RequestBody(content, limits["write"], request.extensions.get("on_written"))
+            body = _RequestBody(content, timeouts["write"], request.extensions.get("on_written"))
         # A proxy connects to somebody else too before anything can be sent.
-        connecting = limits["connect"] + (limits["read"] if self._proxy else 0.0)
+        connecting = timeouts["connect"] + (timeouts["read"] if self._proxy else 0.0)
         return await self._pool.session.request(
             request.method,
-            # As it stands, without a name and a password, which httpx has made a header of.
+            # As it stands, without a name and a password: only `glimpse` goes through the client
+            # that makes a header of them.
             URL(f"{url.scheme}://{url.netloc.decode()}{url.raw_path.decode()}", encoded=True),
             headers=headers,
             data=body,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(
-                connect=connecting, sock_connect=limits["connect"], sock_read=limits["read"]
+                connect=connecting, sock_connect=timeouts["connect"], sock_read=timeouts["read"]
             ),
             proxy=self._proxy,
             proxy_headers=self._proxy_headers or None,

@@ -131,7 +131,7 @@ LONGEST_WAIT_SECONDS = 30 * 86_400.0
 MOST_ANSWER_BYTES = 8 * 1024 * 1024
 """The largest answer that is read, as it travels and decoded."""
 WINDOW = 64
-"""Requests that may be open at once, if nobody says otherwise."""
+"""Requests of one number that may be open at once; when a server hangs this gives, not the pace."""
 READ_PATIENCE_SECONDS = 20.0
 """How long a read is tried again, if nobody says otherwise."""
 
@@ -139,7 +139,7 @@ on_written: ContextVar[Callable[[], None] | None] = ContextVar("on_written", def
 """Called, if it is set, as soon as the whole body of a request is written to its connection."""
 
 _TIMEOUT = httpx.Timeout(connect=5.0, write=5.0, read=30.0, pool=1.0)
-_LIMITS = _TIMEOUT.as_dict()
+_TIMEOUTS = _TIMEOUT.as_dict()
 _HEADERS = {
     "Accept": "*/*",
     "Connection": "keep-alive",
@@ -463,7 +463,7 @@ def _request(
     address = _address(url)
     if params:
         address = address.copy_merge_params(params)
-    extensions = {"timeout": _LIMITS, "on_written": on_written.get()}
+    extensions = {"timeout": _TIMEOUTS, "on_written": on_written.get()}
     headers = {**_HEADERS, **headers}
     content: Any = None
     data, files = None, None
@@ -553,14 +553,14 @@ def _too_large() -> UnansweredError:
 def _not_sent(error: Exception) -> NotSentError:
     found = _tls_failure(error)
     if found is None:
-        said = _proxy_failure(error)
+        failure = _proxy_failure(error)
         hint = "check `HTTPS_PROXY` and the user and password in it, then try again"
-        return NotSentError(said, hint) if said else NotSentError(_reason(error))
+        return NotSentError(failure, hint) if failure else NotSentError(_reason(error))
     reason, code = "the two sides cannot agree on TLS", "unreachable"
     if isinstance(found, ssl.SSLCertVerificationError):
-        said = str(found.verify_message or "it cannot be verified")
-        said = said[:1].lower() + said[1:].rstrip(".")
-        reason, code = f"its certificate is not trusted: {said}", "certificate_refused"
+        why = str(found.verify_message or "it cannot be verified")
+        why = why[:1].lower() + why[1:].rstrip(".")
+        reason, code = f"its certificate is not trusted: {why}", "certificate_refused"
     return NotSentError(
         reason,
         "check the clock of this machine, and whether a captive portal or a proxy is in the way;"
@@ -598,7 +598,7 @@ def _tls_failure(error: BaseException | None) -> ssl.SSLError | None:
 def _reason(error: Exception) -> str:
     """The kind of failure in words; the library's own texts may quote what was sent."""
     kinds: tuple[tuple[type[Exception], str], ...] = (
-        (httpx.ConnectTimeout, "no connection within 5 seconds"),
+        (httpx.ConnectTimeout, "no connection in time"),
         (httpx.ConnectError, "the connection cannot be made"),
         (httpx.PoolTimeout, "too many requests are open"),
         (TimeoutError, "the answer took too long"),

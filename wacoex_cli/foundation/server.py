@@ -7,7 +7,6 @@ import contextlib
 import errno
 import functools
 import logging
-import resource
 import socket
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wacoex_cli.errors import TemporaryError, UsageError
-from wacoex_cli.foundation.workspace import interruptible
+from wacoex_cli.foundation.workspace import allow_files, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -65,7 +64,7 @@ async def serve(
         TemporaryError: the port is taken.
     """
     with _listening(host, port) as listeners, _complaining(log):
-        _allow_files()
+        allow_files(_FILES)
         server = _Server(app, drain_seconds, lambda: on_ready(_base_url(listeners[0])))
 
         def stop(number: int) -> None:
@@ -93,7 +92,7 @@ async def serving(
     Raises what `serve` raises.
     """
     with _listening(host, port) as listeners, _complaining(log):
-        _allow_files()
+        allow_files(_FILES)
         ready = asyncio.Event()
         server = _Server(app, drain_seconds, ready.set)
         task = asyncio.create_task(server.serve(sockets=listeners))
@@ -241,19 +240,9 @@ def _with_one_length(app: ASGIApp) -> ASGIApp:
     return checked
 
 
-def _allow_files() -> None:
-    """Let this process open as many files as it may, up to what a server needs."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 def _most_waiting() -> int:
     """Fewer where a process may open few files: whoever has a request needs one too."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_WAITING if soft == resource.RLIM_INFINITY else min(MOST_WAITING, soft // 4)
+    return min(MOST_WAITING, allow_files(_FILES) // 4)
 
 
 @contextlib.contextmanager

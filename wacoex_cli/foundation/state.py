@@ -391,8 +391,8 @@ def _applied(connection: sqlite3.Connection) -> set[str]:
 def write_queue(path: Path) -> Iterator[None]:
     """Hold up every writer of a state file, in all processes, until it is left.
 
-    Who waits is woken by the kernel, in the order of coming. A writer that takes the lock again
-    and again passes nobody twice: only who comes in the instant of waking may be quicker.
+    Waiting writers get the lock in the order in which they came. Only a writer that arrives at the
+    moment it is free can get in between.
 
     Raises:
         TemporaryError: it was not free for half a minute.

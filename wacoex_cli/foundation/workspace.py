@@ -7,6 +7,7 @@ import functools
 import gc
 import getpass
 import os
+import resource
 import signal
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -306,3 +307,18 @@ def short_collections() -> Iterator[None]:
     finally:
         if not was_frozen:
             gc.unfreeze()
+
+
+def allow_files(wanted: int) -> int:
+    """Let this process open `wanted` files, as far as the system allows it; how many it may open.
+
+    A request that is under way needs a file of its own.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    more = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+        return more
+    return soft

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from wacoex_cli.errors import RefusedError, TemporaryError, UsageError, WacoexError
 from wacoex_cli.foundation import locks
@@ -18,7 +19,7 @@ from wacoex_cli.media.store import KnownFile, MediaId, MediaStore
 from wacoex_cli.templates.components import direct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from wacoex_cli.foundation.clock import Clock
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.state import State
     from wacoex_cli.platforms.answers import Reply
     from wacoex_cli.platforms.meta import Meta
+
+Found = TypeVar("Found")
 
 _TRIES = 4
 _PAUSE_SECONDS = 2.0
@@ -92,7 +95,7 @@ class MediaDesk:
         self._wanted |= wanted
         # One after the other: a kill can then cost one upload more, and never two.
         for sha256 in sorted(wanted):
-            if not self._take_known(sha256):
+            if not await _in_thread(partial(self._take_known, sha256)):
                 await self._give_id(sha256)
 
     async def keep_alive(self) -> None:
@@ -129,7 +132,7 @@ class MediaDesk:
         hashes = filter(None, map(sha256_of, references))
         return {sha256: self._ids[sha256].media_id for sha256 in hashes if sha256 in self._ids}
 
-    def has_ended(self, used: Mapping[str, str], reply: Reply) -> bool:
+    async def has_ended(self, used: Mapping[str, str], reply: Reply) -> bool:
         """Whether Meta refused a message because an id in it has ended; then it is renewed.
 
         `used` is what `used_in` said of the message. Nothing was taken. A file is uploaded again a
@@ -137,7 +140,7 @@ class MediaDesk:
         """
         if not _names_media(reply):
             return False
-        found = False
+        found, dropped = False, list[MediaId]()
         for sha256, media_id in used.items():
             known = self._ids.get(sha256)
             if known is None or known.media_id != media_id:
@@ -145,12 +148,19 @@ class MediaDesk:
             elif self._renewals[sha256] < _MOST_RENEWALS:
                 self._renewals[sha256] += 1
                 del self._ids[sha256]
-                with contextlib.suppress(WacoexError), self._state.transaction():
-                    self._store.drop_id(known)
+                dropped.append(known)
                 found = True
+        if dropped:
+            # Before it is looked for anew: else the state file would give it back.
+            await _in_thread(partial(self._drop, dropped))
         if found:
             self._has_ended.set()
         return found
+
+    def _drop(self, ended: Iterable[MediaId]) -> None:
+        with contextlib.suppress(WacoexError), self._state.transaction():
+            for known in ended:
+                self._store.drop_id(known)
 
     def _take_known(self, sha256: str) -> bool:
         """Whether the state file has a usable id, which is then ours too."""
@@ -166,19 +176,25 @@ class MediaDesk:
     async def _give_id(self, sha256: str) -> None:
         """Upload a file, unless another process does: then wait for its id."""
         presence, purpose = locks.Presence(self._state.path), f"media {self._number} {sha256[:16]}"
+        take_known = partial(self._take_known, sha256)
         try:
-            while True:
-                with contextlib.suppress(TemporaryError):
-                    with self._state.transaction():
-                        locks.acquire(self._state, purpose, presence, self._clock)
-                    break
+            while not await _in_thread(partial(self._take_turn, presence, purpose)):
                 await asyncio.sleep(_OTHERS_TURN_SECONDS)
-                if self._take_known(sha256):
+                if await _in_thread(take_known):
                     return
-            if not self._take_known(sha256):
+            if not await _in_thread(take_known):
                 await self._upload(sha256)
         finally:
-            self._leave(presence, purpose)
+            await _in_thread(partial(self._leave, presence, purpose))
+
+    def _take_turn(self, presence: Presence, purpose: str) -> bool:
+        """Whether it is ours to upload; another process may be doing it."""
+        try:
+            with self._state.transaction():
+                locks.acquire(self._state, purpose, presence, self._clock)
+        except TemporaryError:
+            return False
+        return True
 
     def _leave(self, presence: Presence, purpose: str) -> None:
         try:
@@ -188,13 +204,17 @@ class MediaDesk:
             presence.leave()
 
     async def _upload(self, sha256: str) -> None:
-        file, now = _on_this_machine(self._store.file(sha256)), self._clock.now()
-        await asyncio.to_thread(_demand_unchanged, file)
+        file = _on_this_machine(await _in_thread(partial(self._store.file, sha256)))
+        now = self._clock.now()
+        await _in_thread(partial(_demand_unchanged, file))
         media_id = await self._post(file)
         known = MediaId(sha256, self._number, media_id, to_text(now), to_text(now + ID_LIFETIME))
+        await _in_thread(partial(self._keep, known))
+        self._files[sha256], self._ids[sha256] = file, known
+
+    def _keep(self, known: MediaId) -> None:
         with self._state.transaction():
             self._store.keep_id(known)
-        self._files[sha256], self._ids[sha256] = file, known
 
     async def _post(self, file: KnownFile) -> str:
         """Upload, and try again after a failure that may pass: a file may be there twice."""
@@ -216,6 +236,19 @@ class MediaDesk:
                 raise
             await self._clock.sleep(_PAUSE_SECONDS * 2 ** (tries - 1))
         raise AssertionError("the last try returns or raises")
+
+
+async def _in_thread(work: Callable[[], Found]) -> Found:
+    """Do it beside the event loop: the state file may be busy for long.
+
+    Whoever is cancelled meanwhile waits for its end: a lock that is being taken is ours to release.
+    """
+    working = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise
 
 
 def _spoken_of(media_id: str, file: KnownFile | None) -> Mapping[str, str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import Clock, SteadyClock
-from wacoex_cli.foundation.http import on_written
+from wacoex_cli.foundation.http import WINDOW, on_written
 from wacoex_cli.foundation.workspace import meanwhile
 from wacoex_cli.ledger.model import Claim, RowState, RunProgress, Settled, Status, Stop
 from wacoex_cli.platforms.answers import NotSent, Reply, Unclear
@@ -29,9 +29,6 @@ from wacoex_cli.throughput.throttle import Departure, Departures
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
-
-WINDOW = 64
-"""Most requests under way at once; when a server hangs this gives, not the pace."""
 
 _SKIPPED_WHEN_IDLE_SECONDS = 2 * TICK_SECONDS
 DRAIN_SECONDS = 10.0
@@ -108,7 +105,7 @@ class Engine:
         self._is_due.set()
 
     def fail(self, error: BaseException) -> None:
-        """Stop like that because of an error, which `run` then raises."""
+        """Stop because of an error; requests under way may end. `run` raises it."""
         self._failure = self._failure or error
         self.stop(Stop("an unexpected failure", 1))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.contacts.stops import note_refusal
@@ -29,7 +29,7 @@ from wacoex_cli.throughput.store import Paces
 from wacoex_cli.throughput.throttle import NO_SPREAD, SendingPace, Spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from wacoex_cli.foundation.locks import Presence
     from wacoex_cli.foundation.state import State
@@ -39,6 +39,7 @@ LOOK_AHEAD_SECONDS = 0.6
 LEAD_SECONDS = 0.02
 _BEAT_SECONDS = 5.0
 _MARK_SECONDS = 1.0
+_SNAPSHOTS_SECONDS = 0.02
 REMEMBERED_SECONDS = 60.0
 _LEAST_SECONDS = 5.0
 
@@ -87,7 +88,7 @@ class Granted:
     guard: float = throttle.GUARD
 
 
-Read = tuple[SendingPace | None, ...]
+KnownPaces = tuple[SendingPace | None, ...]
 """The paces of a broadcast, of its number, and of its account, if it has one, as they stand."""
 
 
@@ -98,7 +99,7 @@ class Outlook(NamedTuple):
     `start` to `horizon` (monotonic seconds) were taken. `lead` is how far ahead `start` was.
     """
 
-    read: Read
+    read: KnownPaces
     lead: float
     start: float
     horizon: float
@@ -135,7 +136,8 @@ class Exchange:
         self._run = run
         self._purpose = lock_purpose(run.broadcast_id)
         self._last_beat = float("-inf")
-        self._next_snapshot = float("-inf")
+        self._told_limit: float | None = None
+        self.next_snapshot = float("-inf")
         self._course = Course()
         self._rows = Rows(state, run.broadcast_id)
         self._broadcasts = Broadcasts(state)
@@ -149,20 +151,25 @@ class Exchange:
         self._was_idle = False
         self._is_guarded = run.guards != UNGUARDED
 
-    def look(self, known: Mapping[str, SendingPace], report: Report, lead: float) -> Outlook:
+    def foresee(self, known: Mapping[str, SendingPace], report: Report, lead: float) -> Outlook:
         """Learn from the answers and book slots, before the write lock is taken.
 
         `known` are the paces by their keys. The first slot is `lead` seconds ahead at the earliest.
         """
-        return self._foresee(self._read(known), report, lead)
+        read, now = self._read(known), self.clock.monotonic()
+        start, horizon = now + lead, now + LOOK_AHEAD_SECONDS
+        own, number, *account = paces = self._learn(read, report, now)
+        number, others, slots = throttle.book(number, (own, *account), start, horizon, report.room)
+        booked = (others[0], number, *others[1:])
+        return Outlook(read, lead, start, horizon, paces, booked, slots)
 
     def trade(
         self, known: Mapping[str, SendingPace], report: Report, outlook: Outlook
-    ) -> tuple[dict[str, SendingPace], Callable[[], Granted]]:
+    ) -> tuple[dict[str, SendingPace], Granted]:
         """Record and claim, inside a transaction that has read the paces that are `known`.
 
-        Returns the paces that are to be saved with it, and what to call once it is durable. What
-        was foreseen counts as long as nobody else has changed the paces meanwhile.
+        Returns the paces that are to be saved with it. What was granted counts once it is durable.
+        What was foreseen counts as long as nobody else has changed the paces meanwhile.
 
         Raises:
             StateError: the state file cannot be written.
@@ -170,9 +177,8 @@ class Exchange:
         now = self.clock.monotonic()
         is_ours = self._beat(now)
         self._record(report)
-        read = self._read(known)
-        if outlook.read != read or outlook.start < now:
-            outlook = self._foresee(read, report, outlook.lead)
+        if outlook.read != self._read(known) or outlook.start < now:
+            outlook = self.foresee(known, report, outlook.lead)
         status = self._broadcasts.status(self._run.broadcast_id)
         may_send = is_ours and status is Status.SENDING
         claims: tuple[Claim, ...] = ()
@@ -185,19 +191,18 @@ class Exchange:
         self._mark(report, bool(claims), now)
         answering = booked[-1]
 
-        def granted() -> Granted:
-            return Granted(
-                claims,
-                slots,
-                status,
-                is_ours,
-                max(pace.hold_until for pace in booked[1:]),
-                has_more,
-                self._snapshot(report, answering.told_limit, now),
-                leave.stop or self._guard.stop,
-                guard=answering.guard,
-            )
-
+        self._told_limit = answering.told_limit
+        granted = Granted(
+            claims,
+            slots,
+            status,
+            is_ours,
+            max(pace.hold_until for pace in booked[1:]),
+            has_more,
+            None,
+            leave.stop or self._guard.stop,
+            guard=answering.guard,
+        )
         # Without a slot too: else a pace from another boot would start anew at every tick.
         return dict(zip(self.keys, booked, strict=True)), granted
 
@@ -218,18 +223,10 @@ class Exchange:
                 channel_id = self._broadcasts.get(run.broadcast_id).channel_id
                 note_refusal(self._state, phone, channel_id, to_text(now), now)
 
-    def _read(self, known: Mapping[str, SendingPace]) -> Read:
+    def _read(self, known: Mapping[str, SendingPace]) -> KnownPaces:
         return tuple(known.get(key) for key in self.keys)
 
-    def _foresee(self, read: Read, report: Report, lead: float) -> Outlook:
-        now = self.clock.monotonic()
-        start, horizon = now + lead, now + LOOK_AHEAD_SECONDS
-        own, number, *account = paces = self._learn(read, report, now)
-        number, others, slots = throttle.book(number, (own, *account), start, horizon, report.room)
-        booked = (others[0], number, *others[1:])
-        return Outlook(read, lead, start, horizon, paces, booked, slots)
-
-    def _learn(self, read: Read, report: Report, now: float) -> tuple[SendingPace, ...]:
+    def _learn(self, read: KnownPaces, report: Report, now: float) -> tuple[SendingPace, ...]:
         """The paces after these answers; the last one is of whom they come from.
 
         An account that answers for Meta says nothing about what the number itself bears.
@@ -264,21 +261,22 @@ class Exchange:
         wanted = possible + report.waiting_slots - report.waiting_claims
         claims = self._guard.claim(self._presence.holder, max(0, min(wanted, leave.rows)))
         needed = len(claims) + report.waiting_claims - report.waiting_slots
-        if needed == len(outlook.slots):
+        if needed == possible == len(outlook.slots):
             return claims, outlook.slots, outlook.booked
         own, number, *others = outlook.paces
         number, rest, slots = throttle.book(number, (own, *others), start, horizon, max(0, needed))
         return claims, slots, (rest[0], number, *rest[1:])
 
-    def _snapshot(self, report: Report, told_limit: float | None, now: float) -> RunProgress | None:
-        if now < self._next_snapshot and not report.is_last:
-            return None
+    def snapshot(self, report: Report, together: int) -> RunProgress:
+        """How the broadcast stands. So many are sent `together`."""
+        began = self.clock.monotonic()
         counts, codes = self._rows.counts(), self._rows.codes()
         held = self._guard.held()
         if self._guard.canary_rows:
             self._course = Course()  # what waits for a canary says nothing about the time left
-        # Counting a million rows takes a while; it may cost a twentieth of the time, not more.
-        self._next_snapshot = now + max(1.0, 20 * (self.clock.monotonic() - now))
+        # Counting a million rows takes a while; all together may cost a twentieth of the time.
+        spent = self.clock.monotonic() - began
+        self.next_snapshot = began + max(1.0, 20 * spent * together)
         return RunProgress(
             counts=counts,
             last_second=report.last_second,
@@ -286,8 +284,8 @@ class Exchange:
             codes=tuple(CodeCount(row["code"], RowState(row["state"]), row["n"]) for row in codes),
             held=held,
             canary_rows=self._guard.canary_rows,
-            told_limit=told_limit,
-            finished_rate=self._course.rate(counts.total - counts.open, now),
+            told_limit=self._told_limit,
+            finished_rate=self._course.rate(counts.total - counts.open, began),
         )
 
     def _mark(self, report: Report, has_claimed: bool, now: float) -> None:
@@ -322,7 +320,7 @@ def trade_together(
     the transaction itself fails, its error stands in every place: nothing was recorded or claimed.
     """
     lead = LEAD_SECONDS + commit_seconds
-    outcomes: list[Callable[[], Granted] | Exception] = []
+    outcomes: list[Granted | BaseException] = []
     paces, clock = Paces(state), trades[0][0].clock
     keys = {key for exchange, _ in trades for key in exchange.keys}
     try:
@@ -330,7 +328,7 @@ def trade_together(
         # Else all numbers would send at the same moments, and the last of them too late.
         apart = throttle.slot_interval(throttle.MESSAGES_PER_SECOND) / len(trades)
         outlooks = [
-            exchange.look(known, report, lead + place * apart)
+            exchange.foresee(known, report, lead + place * apart)
             for place, (exchange, report) in enumerate(trades)
         ]
         with state.transaction():
@@ -350,13 +348,27 @@ def trade_together(
             paces.save(booked, clock)
     except Exception as error:
         return [error for _ in trades]
-    return [_granted(outcome) for outcome in outcomes]
+    _add_snapshots(trades, outcomes)
+    return outcomes
 
 
-def _granted(outcome: Callable[[], Granted] | Exception) -> Granted | Exception:
-    if isinstance(outcome, Exception):
-        return outcome
-    try:
-        return outcome()
-    except Exception as error:
-        return error
+def _add_snapshots(
+    trades: Sequence[tuple[Exchange, Report]], outcomes: list[Granted | BaseException]
+) -> None:
+    """Add how the broadcasts stand that are due, at the end all of them.
+
+    What was claimed waits for it: when one took long, the others come at the next ticks.
+    """
+    clock = trades[0][0].clock
+    began = clock.monotonic()
+    by_turn = sorted(range(len(trades)), key=lambda place: trades[place][0].next_snapshot)
+    for place in by_turn:
+        (exchange, report), outcome = trades[place], outcomes[place]
+        now = clock.monotonic()
+        is_due = exchange.next_snapshot <= now and now - began < _SNAPSHOTS_SECONDS
+        if isinstance(outcome, BaseException) or not (is_due or report.is_last):
+            continue
+        try:
+            outcomes[place] = replace(outcome, snapshot=exchange.snapshot(report, len(trades)))
+        except Exception as error:
+            outcomes[place] = error

@@ -14,6 +14,7 @@ import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.model import SkipReason
@@ -194,7 +195,7 @@ class Mailer:
         used = self.desk.used_in(self._files(claim)) if self.desk else {}
         _, body = self.request(claim)
         reply = await self.post(claim, body)
-        if self.desk and self.desk.has_ended(used, reply):
+        if self.desk and await self.desk.has_ended(used, reply):
             return Postponed("the id of a file had ended at Meta; it is uploaded again")
         return reply
 
@@ -591,7 +592,9 @@ async def carrying(
         except WacoexError as error:
             on_stop(Stop(error.message, error.exit_status, None, error.hint or ""))
 
-    held = MediaStore(state).named_in(broadcast.broadcast_id, places.in_rows, _OPEN)
+    store, number = MediaStore(state), broadcast.broadcast_id
+    # The state file may be busy for long: nothing of it is read or written on the event loop.
+    held = await asyncio.to_thread(store.named_in, number, places.in_rows, _OPEN)
     preparing = asyncio.create_task(guarded(desk.prepare(places.hashes | held)))
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait((preparing, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -614,22 +617,24 @@ async def _create_all(
 ) -> None:
     rows = Rows(state, broadcast_id)
 
+    def note(outcome: Callable[[], None]) -> None:
+        with state.transaction():
+            outcome()
+
     async def create(row: int, phone: str, first_name: str) -> WacoexError | None:
         """Make one contact; returns the failure that concerns more than this one."""
         try:
             await respondio.create_contact(contact_by(phone), first_name)
         except RefusedError as error:
-            with state.transaction():
-                rows.refuse_contact(row, error.message)
+            await asyncio.to_thread(note, partial(rows.refuse_contact, row, error.message))
         except WacoexError as error:
             return error
         else:
-            with state.transaction():
-                rows.note_contacts([phone])
+            await asyncio.to_thread(note, partial(rows.note_contacts, [phone]))
         return None
 
     failing_since: float | None = None
-    while people := rows.without_contact(_AT_ONCE):
+    while people := await asyncio.to_thread(rows.without_contact, _AT_ONCE):
         outcomes = await asyncio.gather(*(create(*person) for person in people))
         failures = [error for error in outcomes if error is not None]
         if not failures:
@@ -685,10 +690,14 @@ class Poller:
         while (
             is_wanted()
             and self._clock.monotonic() < deadline
-            and Broadcasts(self._state).status(self._broadcast_id) is Status.SENDING
-            and Rows(self._state, self._broadcast_id).on_their_way(self._clock.now(), 1)
+            and await asyncio.to_thread(self._waits_for_news)
         ):
             await self._clock.sleep(_IDLE_SECONDS)
+
+    def _waits_for_news(self) -> bool:
+        if Broadcasts(self._state).status(self._broadcast_id) is not Status.SENDING:
+            return False
+        return bool(Rows(self._state, self._broadcast_id).on_their_way(self._clock.now(), 1))
 
     def _due(self) -> list[OnItsWay]:
         before, now = self._clock.now() - _FIRST_ASKED_AFTER, self._clock.monotonic()

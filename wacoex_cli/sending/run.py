@@ -1,4 +1,4 @@
-"""This process as the sender of broadcasts: locks, runs, engines, what helps them, the end."""
+"""The runs of broadcasts in this process: locks, engines, what helps them, the end."""
 
 from __future__ import annotations
 
@@ -44,10 +44,13 @@ if TYPE_CHECKING:
     from wacoex_cli.channels.model import Channel
     from wacoex_cli.foundation.state import State
 
+    OnFailure = Callable[[BaseException], None]
+    Helper = Callable[[OnFailure], contextlib.AbstractAsyncContextManager[None]]
+
 _WARM_UP_SECONDS = 3.0
 _LOOK_EVERY_SECONDS = 0.25
 _LONGEST_COMMIT = timedelta(seconds=10)
-"""Who is put on the list in one transaction came onto it when that began."""
+"""A transaction that adds opt-outs may last this long; its rows have the time when it began."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,17 @@ class NotBegun:
     error: Exception
 
 
+def no_helper(on_failure: OnFailure) -> contextlib.AbstractAsyncContextManager[None]:
+    """Nothing else is done meanwhile."""
+    return contextlib.nullcontext()
+
+
 @dataclass(frozen=True)
 class SendJob:
     """One broadcast that is to be sent, through which API, and how; who hears how it goes.
 
     `on_end` hears at once how it ended, while others go on. `context` is that of its requests.
+    `helper` does something else for it meanwhile, and reports its own failure, which pauses it.
     """
 
     provider: SendingProvider
@@ -82,6 +91,7 @@ class SendJob:
     on_counts: Callable[[RunProgress], None]
     on_end: Callable[[Sent | NotBegun | Exception], None] = lambda outcome: None
     context: contextvars.Context | None = None
+    helper: Helper = no_helper
 
 
 async def send(
@@ -93,14 +103,15 @@ async def send(
     clock: Clock,
     on_counts: Callable[[RunProgress], None],
     on_signal: Callable[[str], None],
+    helper: Helper = no_helper,
 ) -> Sent:
-    """Send every row that is still open, at most once each.
+    """Send every row that is still open, at most once each; `helper` as in `SendJob`.
 
     Raises:
         TemporaryError: another process is sending this broadcast.
         StateError: the state file could not be written; nothing left after that.
     """
-    job = SendJob(provider, channel, broadcast, order, on_counts)
+    job = SendJob(provider, channel, broadcast, order, on_counts, helper=helper)
     [outcome] = await send_together(state, [job], clock, on_signal)
     if isinstance(outcome, Sent):
         return outcome
@@ -119,24 +130,13 @@ async def send_together(
     place, and the others go on: NotBegun where another process sends it, StateError where the
     state file could not be written.
     """
-    outcomes: list[Sent | NotBegun | BaseException | None] = [None] * len(jobs)
     with LedgerWriter(state) as writer, short_collections():
         group = _Group(state, clock, writer)
         try:
-            for place, job in enumerate(jobs):
-                try:
-                    group.begin(place, job)
-                except Exception as error:
-                    not_begun = NotBegun(error)
-                    outcomes[place] = not_begun
-                    job.on_end(not_begun)
-            ended = await group.run(on_signal)
+            return await group.run(jobs, on_signal)
         except BaseException:
             group.abandon()
             raise
-    for place, outcome in ended.items():
-        outcomes[place] = outcome
-    return [outcome for outcome in outcomes if outcome is not None]
 
 
 class _Group:
@@ -146,55 +146,71 @@ class _Group:
         self._state = state
         self._clock = clock
         self._writer = writer
-        self._deliveries: dict[int, _EngineRun] = {}
+        self._runs: dict[int, _EngineRun] = {}
+        self._engines: list[Engine] = []
 
-    def begin(self, place: int, job: SendJob) -> None:
-        """Take the lock of one broadcast and open its run; raises like `_LockedRun.begin`."""
-        locked = _LockedRun(self._state, job.broadcast, self._clock)
-        try:
-            run = locked.begin(job.provider, job.channel, job.order)
-            self._deliveries[place] = _EngineRun(locked, job, run, self._writer)
-        except BaseException:
-            # Without its file the holder of a lock counts as alive until it was silent for long.
-            if locked.has_lock:
-                locked.presence.abandon()
-            else:
-                locked.presence.leave()
-            raise
+    async def run(
+        self, jobs: Sequence[SendJob], on_signal: Callable[[str], None]
+    ) -> list[Sent | NotBegun | BaseException]:
+        """Begin all and send them; how each ended, or why it did not."""
+        outcomes: dict[int, Sent | NotBegun | BaseException] = {}
+        # A signal that comes while they begin lets all of them drain.
+        with _interruptible(self._engines, on_signal) as received:
+            for place, job in enumerate(jobs):
+                if (outcome := self._begin(place, job)) is not None:
+                    outcomes[place] = outcome
+                    job.on_end(outcome)
+            if self._runs:
+                outcomes |= await self._send(received)
+        return [outcomes[place] for place in range(len(jobs))]
 
     def abandon(self) -> None:
         """Leave the notes of all to whoever resumes them."""
-        for delivery in self._deliveries.values():
-            delivery.locked.presence.abandon()
+        for engine_run in self._runs.values():
+            engine_run.locked.presence.abandon()
 
-    async def run(self, on_signal: Callable[[str], None]) -> dict[int, Sent | BaseException]:
-        """Send all; how each ended, or why it did not."""
-        deliveries = list(self._deliveries.values())
-        if not deliveries:
-            return {}
-        with _interruptible([each.engine for each in deliveries], on_signal) as received:
-            # A cold TLS connection arrives two round trips late: it would put messages together.
-            warm = asyncio.gather(
-                *(each.job.provider.warm_up() for each in deliveries), return_exceptions=True
-            )
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(warm, _WARM_UP_SECONDS)
-            # Who said stop while a person read the question is not claimed first.
+    def _begin(self, place: int, job: SendJob) -> NotBegun | Exception | None:
+        """Take the lock of one broadcast and open its run; why it could not, if it could not."""
+        locked = _LockedRun(self._state, job.broadcast, self._clock)
+        try:
+            run = locked.begin(job.provider, job.channel, job.order)
+            engine_run = _EngineRun(locked, job, run, self._writer)
+        except BaseException as error:
+            locked.give_up(error)
+            if not isinstance(error, Exception):
+                raise
+            return error if locked.has_lock else NotBegun(error)
+        self._runs[place] = engine_run
+        self._engines.append(engine_run.engine)
+        return None
+
+    async def _send(self, received: Collection[int]) -> dict[int, Sent | BaseException]:
+        runs = list(self._runs.values())
+        # A cold TLS connection arrives two round trips late: it would put messages together.
+        warm = asyncio.gather(
+            *(each.job.provider.warm_up() for each in runs), return_exceptions=True
+        )
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(warm, _WARM_UP_SECONDS)
+        # Who said stop while a person read the question is not claimed first.
+        try:
             await asyncio.to_thread(_catch_up, self._state, self._clock)
-            rows = [each.locked.rows for each in deliveries]
-            async with meanwhile(_learn(self._state, self._clock, rows), self._fail):
-                ended = await asyncio.gather(
-                    *(
-                        asyncio.create_task(each.follow(received), context=each.job.context)
-                        for each in deliveries
-                    ),
-                    return_exceptions=True,
-                )
-        return dict(zip(self._deliveries, ended, strict=True))
+        except Exception as error:
+            self._fail(error)
+        rows = [each.locked.rows for each in runs]
+        async with meanwhile(_learn(self._state, self._clock, rows, self._fail)):
+            ended = await asyncio.gather(
+                *(
+                    asyncio.create_task(each.run(received), context=each.job.context)
+                    for each in runs
+                ),
+                return_exceptions=True,
+            )
+        return dict(zip(self._runs, ended, strict=True))
 
     def _fail(self, error: BaseException) -> None:
-        for delivery in self._deliveries.values():
-            delivery.engine.fail(error)
+        for engine in self._engines:
+            engine.fail(error)
 
 
 class _EngineRun:
@@ -226,17 +242,17 @@ class _EngineRun:
         breaker = Breaker(order.breaker_rows, order.breaker_share, order.breaker_limits)
         self.engine = Engine(hooks, self._clock, breaker, limit=order.limit)
 
-    async def follow(self, received: Collection[int]) -> Sent:
+    async def run(self, received: Collection[int]) -> Sent:
         """Send it to its end, and say at once how it ended; raises like `send`."""
         try:
-            sent = await self.send(received)
+            sent = await self._send(received)
         except Exception as error:
             self.job.on_end(error)
             raise
         self.job.on_end(sent)
         return sent
 
-    async def send(self, received: Collection[int]) -> Sent:
+    async def _send(self, received: Collection[int]) -> Sent:
         """Send it to its end; `received` are the signals that have come.
 
         Raises:
@@ -247,6 +263,7 @@ class _EngineRun:
         provider, broadcast = self.job.provider, self.job.broadcast
         try:
             async with (
+                self.job.helper(engine.fail),
                 creating(state, provider, broadcast, clock, engine.stop, engine.fail),
                 carrying(state, self._desk, broadcast, engine.stopped, engine.stop, engine.fail),
                 polling(state, provider.respondio, run.broadcast_id, clock, engine.fail) as poller,
@@ -346,6 +363,18 @@ class _LockedRun:
         self.broadcasts.keep_guards(self.broadcast.broadcast_id, wanted.to_json())
         return wanted
 
+    def give_up(self, error: BaseException) -> None:
+        """Leave a broadcast that did not come as far as its first tick."""
+        if not self.has_lock:
+            self.presence.leave()
+            return
+        try:
+            if isinstance(error, Exception):
+                self.pause_after(error)
+        finally:
+            # Without its file the holder of a lock counts as alive until it was silent for long.
+            self.presence.abandon()
+
     def pause_after(self, error: Exception) -> None:
         """Let everybody see that a failure ended this; the lock stays for whoever resumes it.
 
@@ -389,8 +418,11 @@ class _LockedRun:
         return Sent(closed, counts, stop, first, status_code)
 
 
-async def _learn(state: State, clock: Clock, rows: Sequence[Rows]) -> None:
-    """Project what a listener stores: opt-outs, statuses, and what must pause us."""
+async def _learn(state: State, clock: Clock, rows: Sequence[Rows], on_failure: OnFailure) -> None:
+    """Project what a listener stores: opt-outs, statuses, and what must pause us.
+
+    `on_failure` gets what ends it.
+    """
     known = frozenset[str]()
 
     def learn() -> None:
@@ -405,7 +437,11 @@ async def _learn(state: State, clock: Clock, rows: Sequence[Rows]) -> None:
 
     while True:
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
-        await asyncio.to_thread(learn)
+        try:
+            await asyncio.to_thread(learn)
+        except Exception as error:
+            on_failure(error)
+            return
 
 
 def _catch_up(state: State, clock: Clock) -> None:
