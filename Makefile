@@ -18,7 +18,7 @@ help:
 	@echo "make demo    what wacoex does, in a minute, against a pretend Meta on this machine"
 	@echo "make docs    print anew what README, docs and the man page show of the commands"
 	@echo "make pictures    make the pictures of the README anew (needs chromium)"
-	@echo "make bench   the measurements, one after the other (about 55 minutes)"
+	@echo "make bench   the measurements, one after the other (about 65 minutes)"
 
 setup: $(VENV)/.installed
 
@@ -61,7 +61,7 @@ pictures: setup
 	$(BIN)/python -m docs.tools.pictures
 
 bench: setup
-	for script in transport rate controller storms shared_budget respondio against_sequential kills large workbook listen many_events many_channels bulk board doctor_online startup; do \
+	for script in transport rate controller storms shared_budget respondio against_sequential kills large workbook listen many_events many_channels many_numbers bulk board doctor_online startup wording; do \
 		$(BIN)/python -m tests.bench.$$script || exit 1; \
 	done
 
