@@ -8,11 +8,12 @@ PIP_SHOWS := $(shell test -t 2 && echo --progress-bar on || echo --progress-bar 
 # Many tests wait for other processes or for the clock, so one more than there are processors.
 WORKERS := $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 
-.PHONY: help setup test test-slow screens lint format demo docs pictures bench clean
+.PHONY: help setup test test-slow test-uvloop screens lint format demo docs pictures bench clean
 
 help:
 	@echo "make test    set everything up in $(VENV) and run the tests"
 	@echo "make test-slow   the long attacks on the program"
+	@echo "make test-uvloop the tests of requests and of many numbers, with uvloop"
 	@echo "make screens     write the kept screens under tests/terminal/screens anew"
 	@echo "make lint    check format, style, types and the order of the packages"
 	@echo "make demo    what wacoex does, in a minute, against a pretend Meta on this machine"
@@ -36,6 +37,13 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m slow
+
+# All other tests run in the event loop of an installation without the extra.
+test-uvloop: setup
+	$(BIN)/python -m pip install $(PIP_SHOWS) --disable-pip-version-check --editable '.[fast]'
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal tests/foundation/test_connections.py \
+		tests/foundation/test_workspace.py tests/broadcast/test_several.py; \
+	status=$$?; $(BIN)/python -m pip uninstall --quiet --yes uvloop; exit $$status
 
 screens: setup
 	WRITE_SCREENS=1 $(BIN)/python -m pytest -q tests/terminal/test_screens.py
