@@ -526,6 +526,7 @@ class _Network(httpx.AsyncBaseTransport):
         self._parent, self._luck = parent, luck
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
         if request.method != "POST" or not request.url.path.endswith("/messages"):
             return self._answer("fine", request)
         luck = next(self._luck, "fine")

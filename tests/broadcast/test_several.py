@@ -7,17 +7,26 @@ import json
 import signal
 import time
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.bench.figures import most_in_a_second
+from tests.broadcast.conftest import LeapingClock
+from wacoex_cli.broadcast.send_task import Approval, prepare
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
+from wacoex_cli.errors import RefusedError
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.workspace import open_workspace
 from wacoex_cli.ledger.model import Status
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
+from wacoex_cli.sending.guards import send_order
+from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.render import Invocation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +146,7 @@ def test_expect_counts_the_people_of_all(agency: Agency, cli: Callable[..., Any]
     ended = cli("broadcast", "send", *ids, "--yes", "--expect", "5")
 
     assert ended.code == 5
-    assert "for 10 people together, not 5" in ended.err
+    assert "the broadcasts go to 10 people in all, not 5" in ended.err
     assert not agency.shop.world.log.accepted()
 
 
@@ -157,7 +166,11 @@ def test_a_broadcast_that_meta_stops_leaves_the_others_alone(
         Status.COMPLETED,
         Status.COMPLETED,
     ]
-    assert [error["code"] for error in ended.envelope["errors"]] == [f"meta_{code}"]
+    [error] = ended.envelope["errors"]
+    assert (error["code"], error["details"]["broadcast_ids"]) == (
+        f"meta_{code}",
+        [bad.broadcast_id],
+    )
     assert agency.taken() == {agency.number_id(2): 20, agency.number_id(3): 20}
 
 
@@ -253,9 +266,9 @@ def test_whoever_resumes_all_again_is_not_held_up_by_those_that_have_ended(
 
 
 def test_an_id_that_is_given_twice_counts_once(agency: Agency, cli: Callable[..., Any]) -> None:
-    one = agency.planned(1, 5).broadcast_id
+    number = agency.planned(1, 5).broadcast_id
 
-    ended = cli("broadcast", "send", one, one, "--yes", "--expect", "5", "--json")
+    ended = cli("broadcast", "send", number, number, "--yes", "--expect", "5", "--json")
 
     assert ended.code == 0, ended.err
     assert ended.data["totals"]["taken"] == 5
@@ -358,3 +371,126 @@ def test_options_for_one_broadcast_are_refused_for_several(
     assert ended.code == 2
     assert "error:" in ended.err
     assert "hint:" in ended.err
+
+
+def test_lines_of_a_log_name_channel_and_broadcast(agency: Agency, cli: Callable[..., Any]) -> None:
+    ids = [agency.planned(1, 3).broadcast_id, agency.planned_more(3).broadcast_id]
+
+    ended = cli("broadcast", "send", *ids, "--yes", "-vv")
+
+    requests = [line for line in ended.err.splitlines() if "POST" in line]
+    for number in ids:
+        assert sum(f" n1 broadcast {number} " in line for line in requests) == 3
+
+
+def test_a_channel_that_is_not_known_is_named_and_not_called_empty(
+    agency: Agency, cli: Callable[..., Any]
+) -> None:
+    agency.planned(1, 5)
+
+    ended = cli("broadcast", "send", "--all-planned", "--channel", "n11", "--yes")
+
+    assert ended.code == 2
+    assert "no channel `n11`" in ended.err
+    assert "is planned" not in ended.err
+
+
+def test_one_moment_for_channels_in_several_time_zones_is_refused(
+    agency: Agency, cli: Callable[..., Any]
+) -> None:
+    ids = [agency.planned(number, 5).broadcast_id for number in (1, 2)]
+    cli("channel", "edit", "n2", "--timezone", "Europe/Berlin")
+
+    ended = cli("broadcast", "send", *ids, "--not-before", "23:59", "--yes", "--json")
+
+    [error] = ended.envelope["errors"]
+    assert (ended.code, error["code"]) == (2, "bad_time")
+    assert error["details"]["broadcast_ids"] == ids
+    assert not agency.shop.world.log.accepted()
+
+
+class _Speaker(TerminalDialogue):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        super().__init__(Invocation())
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+class _WaitingClock(LeapingClock):
+    """Each wait is over at once; something happens during the first."""
+
+    def __init__(self, event: Callable[[], None]) -> None:
+        super().__init__()
+        self._events = [event]
+
+    async def sleep(self, seconds: float) -> None:
+        while self._events:
+            self._events.pop()()
+        self.leap(seconds)
+
+
+def approved_after_a_wait(
+    agency: Agency, planned: list[Broadcast], event: Callable[[], None], expect: int | None
+) -> tuple[list[int], list[int], list[str]]:
+    """Ids of those that may be sent and of those that may not, and what is said of the wait."""
+    clock = _WaitingClock(event)
+    moment = to_text(clock.now() + timedelta(minutes=10))
+    order = send_order(rate=None, overrule=None, expect=expect, not_before=moment, yes=True)
+    refused, speaker = list[int](), _Speaker()
+    with open_workspace(
+        environ=agency.shop.environ,
+        clock=clock,
+        warn=speaker.note,
+        log=lambda text: None,
+        announce=lambda settings: None,
+    ) as workspace:
+        tasks = []
+        for broadcast in planned:
+            channel = registry.active(workspace.state, broadcast.channel)
+            tasks.append(prepare(workspace, channel, broadcast, order, speaker))
+        approval = Approval(
+            workspace,
+            order,
+            speaker,
+            lambda task: speaker,
+            lambda broadcast, error: refused.append(broadcast.broadcast_id),
+        )
+        approved = [task.broadcast.broadcast_id for task, _ in approval.get(tasks)]
+    return approved, refused, [text for text in speaker.said if "waiting until" in text]
+
+
+@pytest.fixture
+def two_planned(agency: Agency) -> tuple[list[Broadcast], Callable[[], None]]:
+    """Two planned broadcasts, and what cancels the second."""
+    planned = [agency.planned(number, 5) for number in (1, 2)]
+
+    def cancel() -> None:
+        with agency.shop.state.transaction():
+            Broadcasts(agency.shop.state).set_status(planned[1].broadcast_id, Status.CANCELLED)
+
+    return planned, cancel
+
+
+def test_people_are_counted_again_after_the_wait(
+    agency: Agency, two_planned: tuple[list[Broadcast], Callable[[], None]]
+) -> None:
+    planned, cancel = two_planned
+
+    with pytest.raises(RefusedError, match="it is for 5 people, not 10"):
+        approved_after_a_wait(agency, planned, cancel, expect=10)
+
+
+def test_one_that_is_cancelled_while_they_wait_leaves_the_others(
+    agency: Agency, two_planned: tuple[list[Broadcast], Callable[[], None]]
+) -> None:
+    planned, cancel = two_planned
+
+    approved, refused, said = approved_after_a_wait(agency, planned, cancel, expect=None)
+
+    assert approved == [planned[0].broadcast_id]
+    assert refused == [planned[1].broadcast_id]
+    assert [text.endswith("; Ctrl-C ends the wait, and nothing is sent") for text in said] == [True]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import importlib.util
 import io
 import socket
 import ssl
 import struct
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,25 @@ class Talk:
 
 
 Script = Callable[[Talk], None]
+Loop = Callable[[], asyncio.AbstractEventLoop]
+LOOPS = ["asyncio", *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
+_loop_of_this_test: Loop = asyncio.new_event_loop
+
+
+@pytest.fixture(params=LOOPS, autouse=True)
+def event_loop_kind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """All of this holds with both event loops that wacoex runs in: `make test-uvloop`."""
+    global _loop_of_this_test
+    if request.param == "uvloop":
+        _loop_of_this_test = importlib.import_module("uvloop").new_event_loop
+    yield
+    _loop_of_this_test = asyncio.new_event_loop
+
+
+def run_in_loop(work: Coroutine[Any, Any, Any]) -> Any:
+    """What the work gives, in the event loop of this test."""
+    with asyncio.Runner(loop_factory=_loop_of_this_test) as runner:
+        return runner.run(work)
 
 
 class Server:
@@ -143,7 +163,7 @@ def asked(work: Callable[[Http], Awaitable[Any]], **settings: Any) -> Any:
         finally:
             await http.aclose()
 
-    return asyncio.run(operation())
+    return run_in_loop(operation())
 
 
 def send(server: Server, method: str = "POST", **settings: Any) -> Any:
@@ -462,7 +482,7 @@ def test_nothing_is_written_without_a_connection() -> None:
 def test_a_path_and_a_query_arrive_as_they_are() -> None:
     target = "/a%2Fb;c%3Bd?x=%2C&y=a%7Cb&z=%2B+%20"
     with serving(always) as server:
-        asyncio.run(with_client(lambda client: client.get(server.url + target)))
+        run_in_loop(with_client(lambda client: client.get(server.url + target)))
 
     assert server.seen[0].startswith(f"GET {target} HTTP/1.1\r\n".encode())
 
@@ -576,12 +596,12 @@ def test_tls_goes_through_a_proxy_to_a_server_that_is_trusted(
 
     with serving(tunnel(contexts["good"])) as server:
         proxy_at(server.url)
-        assert asyncio.run(with_client(work)) == [200, 200]
+        assert run_in_loop(with_client(work)) == [200, 200]
     assert (server.connections, len(server.seen)) == (1, 3)
     with serving(tunnel(contexts["self-signed"])) as server:
         proxy_at(server.url)
         with pytest.raises(httpx.ConnectError):
-            asyncio.run(with_client(work))
+            run_in_loop(with_client(work))
     assert len(server.seen) == 1
 
 
@@ -597,7 +617,7 @@ def test_a_write_that_stands_still_has_an_end() -> None:
 
     with serving(deaf) as server:
         with pytest.raises(httpx.TimeoutException):
-            asyncio.run(with_client(lambda client: client.post(server.url, content=endless())))
+            run_in_loop(with_client(lambda client: client.post(server.url, content=endless())))
         ended.set()
 
 
@@ -622,7 +642,7 @@ def test_who_finds_no_place_has_sent_nothing_and_each_place_is_given_back() -> N
         return [(await first).status_code, (await client.post(server.url, json={})).status_code]
 
     with serving(slow) as server:
-        assert asyncio.run(with_client(work, places=1)) == [200, 200]
+        assert run_in_loop(with_client(work, places=1)) == [200, 200]
     assert len(server.seen) == 2
 
 
@@ -644,4 +664,4 @@ def test_a_failure_gives_its_place_back(failure: str) -> None:
         return (await client.post(server.url, json={})).status_code
 
     with serving(bad, always) as server:
-        assert asyncio.run(with_client(work, places=1)) == 200
+        assert run_in_loop(with_client(work, places=1)) == 200

@@ -425,9 +425,11 @@ def send(
     first = ids[0] if ids else None
     if not (len(ids) > 1 or all_planned):
         return plan_and_send(invocation, first, order, plan, retry_failed)
-    from wacoex_cli.broadcast.several import demand_plain, send_several
+    from wacoex_cli.broadcast.several import refuse_single_options, send_several
 
-    demand_plain(order, plan, retry_failed, has_ids=first is not None, all_planned=all_planned)
+    refuse_single_options(
+        order, plan, retry_failed, has_ids=first is not None, all_planned=all_planned
+    )
     return send_several(invocation, ids, order, all_planned=all_planned)
 
 
@@ -486,8 +488,8 @@ def resume(
 ) -> Result:
     """Continue a broadcast that was paused, interrupted or killed. Nobody gets it twice.
 
-    Without an id the one paused broadcast of the channel goes on. Several ids go on side by side;
-    those that are completed are passed over.
+    Without an id the one paused broadcast of the channel goes on. With several ids, wacoex
+    continues them side by side and skips those that are completed.
     """
     _check(invocation, options.rate, progress)
     from wacoex_cli.broadcast.send import plan_and_send
@@ -498,9 +500,9 @@ def resume(
     first = ids[0] if ids else None
     if len(ids) < 2:
         return plan_and_send(invocation, first, order)
-    from wacoex_cli.broadcast.several import demand_plain, send_several
+    from wacoex_cli.broadcast.several import refuse_single_options, send_several
 
-    demand_plain(order)
+    refuse_single_options(order)
     return send_several(invocation, ids, order)
 
 

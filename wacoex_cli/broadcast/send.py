@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.plan import PlanOrder, plan_again, plan_broadcast, show_plan
 from wacoex_cli.broadcast.preflight import show_requests
-from wacoex_cli.broadcast.send_task import failures, prepare
+from wacoex_cli.broadcast.send_task import Approval, failures, prepare
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import active, choose_channel
 from wacoex_cli.contacts.quiet_hours import NEVER_OPEN
-from wacoex_cli.contacts.stops import follow
 from wacoex_cli.contacts.store import Scope, is_opted_out
 from wacoex_cli.errors import (
     DeclinedError,
@@ -25,7 +24,7 @@ from wacoex_cli.errors import (
     WacoexError,
     counted,
 )
-from wacoex_cli.foundation.clock import Clock, from_text, local_text, to_text
+from wacoex_cli.foundation.clock import Clock, from_text, to_text
 from wacoex_cli.foundation.phone_numbers import assigned, check_country, normalise
 from wacoex_cli.foundation.workspace import Workspace, login_name
 from wacoex_cli.inactivity.checks import zone_of
@@ -205,26 +204,18 @@ def send_broadcast(
     Raises:
         WacoexError: nothing was sent, or the state file failed while sending.
     """
-    state, dialogue = workspace.state, TerminalDialogue(invocation)
-    follow(state, workspace.settings.consent, workspace.clock.now())
+
+    def refuse(_: Broadcast, error: WacoexError) -> NoReturn:
+        raise error
+
+    dialogue = TerminalDialogue(invocation)
     task = prepare(workspace, channel, broadcast, order, dialogue)
-    checked = task.check()
-    task.tell(checked, dialogue)
-    if not order.yes and not dialogue.confirm(task.question(checked), flag="--yes"):
-        hint = f"broadcast {broadcast.broadcast_id} stays as it is"
-        raise DeclinedError("nothing was sent", hint=hint)
-    if task.not_before:
-        shown = local_text(task.not_before, task.order.zone)
-        dialogue.note(f"waiting until {shown}; Ctrl-C leaves it as it is")
-        workspace.run(wait_until(workspace, broadcast, task.not_before))
-        before, checked = checked, task.check()
-        for line in report.findings_text(checked.news_since(before)):
-            dialogue.note(line)
-    task.follow(checked)
+    approval = Approval(workspace, order, dialogue, lambda _: dialogue, refuse)
+    [(_, checked)] = approval.get([task])
     people = broadcast.recipients - checked.left_out
     done = people - checked.people
     title = f"broadcast {broadcast.broadcast_id}"
-    clock, note = workspace.clock, dialogue.note
+    state, clock, note = workspace.state, workspace.clock, dialogue.note
     with open_progress(
         invocation, title, people, done=done, clock=clock, channel=channel.name
     ) as progress:

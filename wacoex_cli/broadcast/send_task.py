@@ -1,7 +1,8 @@
-"""One broadcast that is about to be sent: what speaks against it, and what is asked."""
+"""Broadcasts that are about to be sent: what speaks against each, and what is asked."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,8 +24,10 @@ from wacoex_cli.broadcast.preflight import (
     read_template,
     reread,
 )
+from wacoex_cli.contacts.stops import follow
 from wacoex_cli.errors import (
     CredentialError,
+    DeclinedError,
     RefusedError,
     TemporaryError,
     UsageError,
@@ -33,7 +36,7 @@ from wacoex_cli.errors import (
 )
 from wacoex_cli.findings.model import Finding
 from wacoex_cli.foundation import generation
-from wacoex_cli.foundation.clock import duration_text
+from wacoex_cli.foundation.clock import duration_text, local_text
 from wacoex_cli.foundation.workspace import Workspace, login_name, meanwhile
 from wacoex_cli.inactivity.checks import standing_check, zone_of
 from wacoex_cli.ledger.model import Broadcast, Overlap, RepeatPolicy, Status
@@ -55,6 +58,7 @@ from wacoex_cli.sending.guards import (
     demand_open_hours,
     refusal_of,
     times_of,
+    wait_until,
 )
 from wacoex_cli.sending.providers import SendingProvider, provider_for
 from wacoex_cli.sending.run import Sent
@@ -139,21 +143,29 @@ class SendTask:
 
     @property
     def repeats(self) -> RepeatPolicy:
+        """What becomes of people who have this message: as this command says, else the plan."""
         return self.order.repeats or self.broadcast.repeats
 
     @property
     def leaves_out(self) -> bool:
+        """Whether people who have this message do not get it again."""
         return self.repeats is RepeatPolicy.SKIPPED
 
     def sentences(self, overlap: Overlap) -> list[str]:
+        """Who has this message from which broadcast, a sentence for each."""
         return overlap.sentences(self.workspace.clock.now())
 
-    def check(self) -> SendCheck:
-        """What forbids sending, and who has the message already; refuses what it must."""
-        return self.workspace.run(self.look())
+    async def check(self) -> SendCheck:
+        """What forbids sending, and who has the message already.
 
-    async def look(self) -> SendCheck:
-        """The same for a running loop."""
+        Raises:
+            UsageError: its status does not let it start.
+            HeldElsewhereError: another process is sending it.
+            RefusedError: people have it already, a finding is critical, or the state file is a
+                copy.
+            CredentialError, TemporaryError: Meta or respond.io could not be asked.
+            StateError: the state file cannot be used.
+        """
         state, clock = self.workspace.state, self.workspace.clock
         number = self.broadcast.broadcast_id
         bring_up_to_date(state, clock)
@@ -168,12 +180,6 @@ class SendTask:
         findings, template = await self._read(Broadcasts(state).get(number))
         left_out = template.left_out.people + (overlap.rows if self.leaves_out else 0)
         people = max(0, overlap.people - left_out)
-        if self.order.expect not in (None, people):
-            raise RefusedError(
-                f"nothing was sent: it is for {counted(people, 'person')}, not {self.order.expect}",
-                hint=f"look at it: wacoex broadcast show {number}",
-                code="unexpected_count",
-            )
         mounts = generation.mounts_of_this_machine()
         findings += takeover.check_file_system(state, mounts, self.workspace.clock.now())
         _refuse_critical(findings, self.order.overrule)
@@ -220,7 +226,7 @@ class SendTask:
             if doubt := PeopleGuard(state, broadcast, pressure, self.workspace.clock).doubt():
                 dialogue.warn(doubt)
 
-    def follow(self, checked: SendCheck) -> None:
+    def keep_template(self, checked: SendCheck) -> None:
         """Let what was read of the template count from now on."""
         follow_reread(self.workspace.state, self.broadcast.broadcast_id, checked.template)
 
@@ -247,10 +253,6 @@ class SendTask:
         data["findings"] = [finding.to_json() for finding in checked.findings]
         return data
 
-    def question(self, checked: SendCheck) -> str:
-        """What a person says yes to."""
-        return f"send {self.sentence(checked)}?"
-
     def sentence(self, checked: SendCheck) -> str:
         """What is sent to whom, from which number, how fast, and how long that takes."""
         state, broadcast, guards = self.workspace.state, self.broadcast, self.order.guards
@@ -263,6 +265,141 @@ class SendTask:
             f" from {self.channel.phone} ({self.channel.name}) at {way.messages_per_second:g}/s,"
             f" about {duration_text(way.seconds)}{holds}"
         )
+
+
+class Approval:
+    """What the broadcasts of one command need before anything leaves: checks, a yes, their time.
+
+    `dialogue_of` speaks of one of them. `on_refused` hears of one that must not be sent: it raises,
+    or leaves that one out.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        order: SendOrder,
+        dialogue: Dialogue,
+        dialogue_of: Callable[[SendTask], Dialogue],
+        on_refused: Callable[[Broadcast, WacoexError], None],
+    ) -> None:
+        self._workspace = workspace
+        self._order = order
+        self._dialogue = dialogue
+        self._dialogue_of = dialogue_of
+        self._on_refused = on_refused
+
+    def get(self, tasks: Sequence[SendTask]) -> list[tuple[SendTask, SendCheck]]:
+        """Check all, ask once, wait for `--not-before`, check again; those to be sent now.
+
+        Raises:
+            DeclinedError: nobody said yes.
+            RefusedError: they are for another number of people than `--expect` says.
+            UsageError: nobody can be asked, or `--not-before` means several moments.
+        """
+        follow(self._workspace.state, self._workspace.settings.consent, self._workspace.clock.now())
+        checked = self._check(tasks)
+        if checked:
+            self._ask(checked)
+            if moment := _beginning(checked):
+                checked = self._check_again(checked, moment)
+        for task, found in checked:
+            task.keep_template(found)
+        return checked
+
+    def _check(self, tasks: Sequence[SendTask]) -> list[tuple[SendTask, SendCheck]]:
+        async def check_all() -> list[SendCheck | BaseException]:
+            return await asyncio.gather(*(task.check() for task in tasks), return_exceptions=True)
+
+        checked = []
+        for task, found in zip(tasks, self._workspace.run(check_all()), strict=True):
+            if isinstance(found, WacoexError):
+                self._on_refused(task.broadcast, found)
+            elif isinstance(found, BaseException):
+                raise found
+            else:
+                checked.append((task, found))
+        if checked:
+            _demand_expected(checked, self._order.expect)
+        return checked
+
+    def _ask(self, checked: Sequence[tuple[SendTask, SendCheck]]) -> None:
+        is_one = len(checked) == 1
+        for task, found in checked:
+            dialogue = self._dialogue_of(task)
+            task.tell(found, dialogue)
+            if not is_one:
+                dialogue.note(task.sentence(found))
+        if self._order.yes:
+            return
+        task, found = checked[0]
+        question = f"send {task.sentence(found)}?"
+        stays = f"broadcast {task.broadcast.broadcast_id} stays as it is"
+        if not is_one:
+            people = counted(_people(checked), "person")
+            question = f"send {counted(len(checked), 'broadcast')} to {people}?"
+            stays = "the broadcasts stay as they are"
+        if not self._dialogue.confirm(question, flag="--yes"):
+            raise DeclinedError("nothing was sent", hint=stays)
+
+    def _check_again(
+        self, checked: Sequence[tuple[SendTask, SendCheck]], moment: datetime
+    ) -> list[tuple[SendTask, SendCheck]]:
+        shown = local_text(moment, checked[0][0].order.zone)
+        self._dialogue.note(f"waiting until {shown}; Ctrl-C ends the wait, and nothing is sent")
+
+        async def wait() -> None:
+            await asyncio.gather(
+                *(wait_until(self._workspace, task.broadcast, moment) for task, _ in checked)
+            )
+
+        self._workspace.run(wait())
+        before = {task.broadcast.broadcast_id: found for task, found in checked}
+        again = self._check([task for task, _ in checked])
+        for task, found in again:
+            news = found.news_since(before[task.broadcast.broadcast_id])
+            for line in report.findings_text(news):
+                self._dialogue_of(task).note(line)
+        return again
+
+
+def _people(checked: Iterable[tuple[SendTask, SendCheck]]) -> int:
+    return sum(found.people for _, found in checked)
+
+
+def _ids(checked: Iterable[tuple[SendTask, SendCheck]]) -> list[int]:
+    return [task.broadcast.broadcast_id for task, _ in checked]
+
+
+def _demand_expected(checked: Sequence[tuple[SendTask, SendCheck]], expected: int | None) -> None:
+    """Refuse unless they are for this number of people in all; None allows any number."""
+    people, ids = _people(checked), _ids(checked)
+    if expected in (None, people):
+        return
+    message = f"the broadcasts go to {counted(people, 'person')} in all"
+    hint = "look at them: wacoex broadcast list"
+    if len(ids) == 1:
+        message = f"it is for {counted(people, 'person')}"
+        hint = f"look at it: wacoex broadcast show {ids[0]}"
+    raise RefusedError(
+        f"nothing was sent: {message}, not {expected}",
+        hint=hint,
+        code="unexpected_count",
+        details={"broadcast_ids": ids},
+    )
+
+
+def _beginning(checked: Sequence[tuple[SendTask, SendCheck]]) -> datetime | None:
+    """The moment of `--not-before`; raises UsageError where it differs from channel to channel."""
+    moments = {task.not_before for task, _ in checked}
+    if len(moments) > 1:
+        raise UsageError(
+            "the channels are in different time zones, so `--not-before` means a different"
+            " moment for each",
+            hint="write a `Z` at the end for UTC, or send them one by one",
+            code="bad_time",
+            details={"broadcast_ids": _ids(checked)},
+        )
+    return moments.pop()
 
 
 def _refuse_critical(findings: Collection[Finding], overruled: Collection[str]) -> None:
@@ -319,8 +456,8 @@ class _Cause(NamedTuple):
         if self.code == ALREADY_SENT:
             hint = f"{hint} with `--skip-sent` or `--again`"
         are = f"broadcast {ids} is" if is_one else f"broadcasts {', '.join(map(str, numbers))} are"
-        details = None if is_one else {"broadcast_ids": list(numbers)}
         message = f"{are} {self.status}: {self.reason}"
+        details = {"broadcast_ids": list(numbers)}
         return self.kind(message, hint=hint, code=self.code, details=details)
 
 

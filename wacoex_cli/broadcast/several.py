@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,22 +9,18 @@ from typing import TYPE_CHECKING, Any
 from wacoex_cli.broadcast import report
 from wacoex_cli.broadcast.plan import PlanOrder
 from wacoex_cli.broadcast.send import chosen
-from wacoex_cli.broadcast.send_task import SendCheck, SendTask, failures, prepare
+from wacoex_cli.broadcast.send_task import Approval, SendCheck, SendTask, failures, prepare
 from wacoex_cli.broadcast.side_by_side import run_side_by_side
-from wacoex_cli.contacts.stops import follow
+from wacoex_cli.channels.registry import active
 from wacoex_cli.errors import (
-    DeclinedError,
     HeldElsewhereError,
-    RefusedError,
     UsageError,
     WacoexError,
     counted,
 )
-from wacoex_cli.foundation.clock import local_text
 from wacoex_cli.ledger.model import RowState, RunProgress, Status
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
-from wacoex_cli.sending.guards import wait_until
 from wacoex_cli.sending.run import NotBegun, Sent
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.layout import Column
@@ -34,7 +29,6 @@ from wacoex_cli.terminal.render import Result, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from wacoex_cli.broadcast.side_by_side import News, Outcome
     from wacoex_cli.foundation.workspace import Workspace
@@ -63,7 +57,7 @@ _ORDER = (Status.PAUSED, Status.SENDING, Status.CANCELLED, Status.PLANNED, Statu
 def send_several(
     invocation: Invocation, ids: Sequence[int], order: SendOrder, *, all_planned: bool = False
 ) -> Result:
-    """Send these broadcasts, or all that are planned, side by side in this process.
+    """Send these broadcasts, or all that are planned, side by side.
 
     One that another process sends is left out and named, and so is one that must not be sent;
     the others go on. `--expect` counts the people of all together.
@@ -81,7 +75,7 @@ def send_several(
         return several.send(broadcasts)
 
 
-def demand_plain(
+def refuse_single_options(
     order: SendOrder,
     plan: PlanOrder | None = None,
     retry_failed: str | None = None,
@@ -89,10 +83,10 @@ def demand_plain(
     has_ids: bool = True,
     all_planned: bool = False,
 ) -> None:
-    """Refuse options that mean one broadcast.
+    """Refuse options that go with one broadcast only.
 
     Raises:
-        UsageError: there is one, or ids stand beside `--all-planned`.
+        UsageError: such an option is given, or ids stand beside `--all-planned`.
     """
     if all_planned and has_ids:
         raise UsageError(
@@ -100,27 +94,28 @@ def demand_plain(
         )
     is_dry = plan is not None and plan.dry_run
     is_new = plan is not None and replace(plan, dry_run=False) != PlanOrder()
-    for name, is_given in (
-        ("--to, a template, its values and --name", is_new),
-        ("--retry-failed", retry_failed is not None),
-        ("--dry-run", is_dry),
-        ("--wait", order.waits),
+    for is_given, names in (
+        (is_new, "`--to`, `--template`, `--param`, `--name` and the other options of a plan are"),
+        (retry_failed is not None, "`--retry-failed` is"),
+        (is_dry, "`--dry-run` is"),
+        (order.waits, "`--wait` is"),
     ):
         if is_given:
             raise UsageError(
-                f"several broadcasts cannot be sent with {name}",
-                hint="give one id, or leave it out",
+                f"{names} for one broadcast",
+                hint=f"leave {'them' if is_new else 'it'} out, or give one id",
                 code="several_broadcasts",
             )
 
 
 def _all_planned(workspace: Workspace, invocation: Invocation) -> list[Broadcast]:
-    store = Broadcasts(workspace.state)
-    planned = [each for each in store.of_channel(None, Status.PLANNED) if each.test_of is None]
-    if invocation.channel is not None:
-        planned = [each for each in planned if each.channel == invocation.channel]
+    channel = active(workspace.state, invocation.channel) if invocation.channel else None
+    every = Broadcasts(workspace.state).of_channel(
+        channel.channel_id if channel else None, Status.PLANNED
+    )
+    planned = [each for each in every if each.test_of is None]
     if not planned:
-        whose = f" of channel {invocation.channel}" if invocation.channel else ""
+        whose = f" of channel {channel.name}" if channel else ""
         raise UsageError(
             f"no broadcast{whose} is planned",
             hint="plan one: wacoex broadcast plan RECIPIENTS --template NAME --lang CODE",
@@ -129,7 +124,7 @@ def _all_planned(workspace: Workspace, invocation: Invocation) -> list[Broadcast
     return planned[::-1]
 
 
-class _OfBroadcast(TerminalDialogue):
+class _BroadcastDialogue(TerminalDialogue):
     """Says of which broadcast it speaks."""
 
     def __init__(self, invocation: Invocation, broadcast: Broadcast) -> None:
@@ -161,10 +156,12 @@ class _LeftOut:
 
     @property
     def named_error(self) -> WacoexError:
+        """Its error, with the broadcast in it."""
         details = {**self.error.details, "broadcast_ids": [self.broadcast.broadcast_id]}
-        return _like(self.error, self.sentence(), details)
+        return _copied_error(self.error, self.sentence(), details)
 
     def to_json(self) -> dict[str, Any]:
+        """An entry of `left_out` in the JSON."""
         return {
             "broadcast_id": self.broadcast.broadcast_id,
             "channel": self.broadcast.channel,
@@ -174,14 +171,15 @@ class _LeftOut:
         }
 
     def sentence(self) -> str:
+        """Which broadcast it is, and why it is left out."""
         return f"{_label(self.broadcast)} is left out: {self.error.message}"
 
 
-def _like(error: WacoexError, message: str, details: Mapping[str, object]) -> WacoexError:
+def _copied_error(error: WacoexError, message: str, details: Mapping[str, object]) -> WacoexError:
     return type(error)(message, hint=error.hint, code=error.code, details=details)
 
 
-def _named(failed: Iterable[tuple[Broadcast, WacoexError]]) -> Iterator[WacoexError]:
+def _errors_by_cause(failed: Iterable[tuple[Broadcast, WacoexError]]) -> Iterator[WacoexError]:
     """The errors of these broadcasts, which name them: the same error once for all."""
     alike: dict[tuple[str, str | None], list[tuple[Broadcast, WacoexError]]] = {}
     for broadcast, error in failed:
@@ -191,10 +189,11 @@ def _named(failed: Iterable[tuple[Broadcast, WacoexError]]) -> Iterator[WacoexEr
         labels = ", ".join(_label(broadcast) for broadcast, _ in entries)
         error = entries[0][1]
         numbers = [broadcast.broadcast_id for broadcast, _ in entries]
-        hint = hint and hint.replace(_RESUME_ALL, f"resume {' '.join(map(str, numbers))}")
-        error = type(error)(error.message, hint=hint, code=error.code, details=error.details)
-        yield _like(
-            error, f"{labels}: {error.message}", {**error.details, "broadcast_ids": numbers}
+        yield type(error)(
+            f"{labels}: {error.message}",
+            hint=hint and hint.replace(_RESUME_ALL, f"resume {' '.join(map(str, numbers))}"),
+            code=error.code,
+            details={**error.details, "broadcast_ids": numbers},
         )
 
 
@@ -209,42 +208,29 @@ class _SeveralBroadcasts:
         self._left_out: list[_LeftOut] = []
 
     def send(self, broadcasts: Sequence[Broadcast]) -> Result:
-        follow(self._workspace.state, self._workspace.settings.consent, self._workspace.clock.now())
-        checked = self._check(self._prepare(broadcasts))
-        if checked:
-            self._ask(checked)
-            if moment := self._beginning(checked):
-                checked = self._check_again(checked, moment)
-        for task, found in checked:
-            task.follow(found)
+        """Send all that may be sent, and say how each ended; raises like `send_several`."""
+        tasks = self._prepare(broadcasts)
+        approval = Approval(
+            self._workspace,
+            self._order,
+            self._dialogue,
+            lambda task: _BroadcastDialogue(self._invocation, task.broadcast),
+            self._leave_out,
+        )
+        checked = approval.get(tasks)
         return self._result(checked, self._run(checked) if checked else [])
 
     def _prepare(self, broadcasts: Sequence[Broadcast]) -> list[SendTask]:
-        # The sum of all is compared, not each of them.
-        order, tasks = replace(self._order, expect=None), []
+        tasks = []
         for broadcast in broadcasts:
-            dialogue = _OfBroadcast(self._invocation, broadcast)
+            dialogue = _BroadcastDialogue(self._invocation, broadcast)
             number = broadcast.broadcast_id
             try:
                 _, channel = chosen(self._workspace, self._invocation, number)
-                tasks.append(prepare(self._workspace, channel, broadcast, order, dialogue))
+                tasks.append(prepare(self._workspace, channel, broadcast, self._order, dialogue))
             except WacoexError as error:
                 self._leave_out(broadcast, error)
         return tasks
-
-    def _check(self, tasks: Sequence[SendTask]) -> list[tuple[SendTask, SendCheck]]:
-        async def look() -> list[SendCheck | BaseException]:
-            return await asyncio.gather(*(task.look() for task in tasks), return_exceptions=True)
-
-        checked = []
-        for task, found in zip(tasks, self._workspace.run(look()), strict=True):
-            if isinstance(found, WacoexError):
-                self._leave_out(task.broadcast, found)
-            elif isinstance(found, BaseException):
-                raise found
-            else:
-                checked.append((task, found))
-        return checked
 
     def _leave_out(self, broadcast: Broadcast, error: WacoexError) -> None:
         # Whoever resumes them again may name those that have ended meanwhile.
@@ -252,59 +238,6 @@ class _SeveralBroadcasts:
         left_out = _LeftOut(broadcast, error, is_completed)
         self._left_out.append(left_out)
         (self._dialogue.note if is_completed else self._dialogue.warn)(left_out.sentence())
-
-    def _ask(self, checked: Sequence[tuple[SendTask, SendCheck]]) -> None:
-        people = sum(found.people for _, found in checked)
-        if self._order.expect not in (None, people):
-            raise RefusedError(
-                f"nothing was sent: they are for {counted(people, 'person')} together,"
-                f" not {self._order.expect}",
-                hint="look at them: wacoex broadcast list",
-                code="unexpected_count",
-            )
-        for task, found in checked:
-            dialogue = _OfBroadcast(self._invocation, task.broadcast)
-            task.tell(found, dialogue)
-            dialogue.note(task.sentence(found))
-        question = f"send {counted(len(checked), 'broadcast')} to {counted(people, 'person')}?"
-        if not self._order.yes and not self._dialogue.confirm(question, flag="--yes"):
-            raise DeclinedError("nothing was sent", hint="the broadcasts stay as they are")
-
-    def _beginning(self, checked: Iterable[tuple[SendTask, SendCheck]]) -> datetime | None:
-        """When they are to begin, by `--not-before`.
-
-        Raises:
-            UsageError: that is another moment for each, by the zones of their channels.
-        """
-        moments = {task.not_before for task, _ in checked}
-        if len(moments) > 1:
-            raise UsageError(
-                "`--not-before` is another moment for each of these channels: they lie in"
-                " different time zones",
-                hint="write a `Z` at the end for UTC, or send them one by one",
-                code="bad_time",
-            )
-        return moments.pop()
-
-    def _check_again(
-        self, checked: Sequence[tuple[SendTask, SendCheck]], moment: datetime
-    ) -> list[tuple[SendTask, SendCheck]]:
-        first = checked[0][0]
-        shown = local_text(moment, first.order.zone)
-        self._dialogue.note(f"waiting until {shown}; Ctrl-C leaves them as they are")
-        waiting = [wait_until(self._workspace, task.broadcast, moment) for task, _ in checked]
-
-        async def wait() -> None:
-            await asyncio.gather(*waiting)
-
-        self._workspace.run(wait())
-        before = {task.broadcast.broadcast_id: found for task, found in checked}
-        again = self._check([task for task, _ in checked])
-        for task, found in again:
-            news = found.news_since(before[task.broadcast.broadcast_id])
-            for line in report.findings_text(news):
-                _OfBroadcast(self._invocation, task.broadcast).note(line)
-        return again
 
     def _run(self, checked: Sequence[tuple[SendTask, SendCheck]]) -> list[Outcome]:
         workspace = self._workspace
@@ -330,7 +263,7 @@ class _SeveralBroadcasts:
         failed: list[tuple[Broadcast, WacoexError]] = []
         for (task, found), outcome in zip(checked, outcomes, strict=True):
             if isinstance(outcome, NotBegun):
-                error = _ours(outcome.error)
+                error = _as_error(outcome.error)
                 self._left_out.append(_LeftOut(task.broadcast, error, is_completed=False))
             elif isinstance(outcome, Sent):
                 ended.append(outcome)
@@ -343,7 +276,7 @@ class _SeveralBroadcasts:
         if ended or failed:
             # That another process sends one is no failure, unless there was nothing else to do.
             left_out = [each for each in left_out if not each.is_sent_elsewhere]
-        wrong = [*_named(failed), *(each.named_error for each in left_out)]
+        wrong = [*_errors_by_cause(failed), *(each.named_error for each in left_out)]
         statuses = [*(sent.exit_status for sent in ended), *(each.exit_status for each in wrong)]
         totals = _totals(summaries)
         data = {
@@ -355,7 +288,7 @@ class _SeveralBroadcasts:
         text += [each.sentence() for each in self._left_out]
         text.append(_total_sentence(totals) if checked else "nothing was sent")
         errors = (*failures(ended), *wrong)
-        return Result(data, text, _together(statuses, totals["counts"], totals["taken"]), errors)
+        return Result(data, text, _exit_status(statuses, totals["counts"], totals["taken"]), errors)
 
     def _summary_now(self, broadcast: Broadcast, error: WacoexError) -> dict[str, Any]:
         """What the ledger knows of a broadcast whose sender failed."""
@@ -365,11 +298,11 @@ class _SeveralBroadcasts:
         return {**data, "stopped_by": error.message, "findings": []}
 
 
-def _ours(error: Exception) -> WacoexError:
+def _as_error(error: Exception) -> WacoexError:
     return error if isinstance(error, WacoexError) else WacoexError(str(error))
 
 
-def _together(statuses: Collection[int], counts: Mapping[str, int], taken: int) -> int:
+def _exit_status(statuses: Collection[int], counts: Mapping[str, int], taken: int) -> int:
     """The exit status of several: that of a signal, 0 when all is done, partial, or the cause."""
     if signals := [status for status in statuses if status > _ENDED_BY_SIGNAL]:
         return signals[0]
@@ -465,7 +398,7 @@ class _BroadcastLine:
             self.reason = outcome.stop.reason if outcome.stop else None
         else:
             error = outcome.error if isinstance(outcome, NotBegun) else outcome
-            self.status, self.reason = Status.PAUSED, _ours(error).message
+            self.status, self.reason = Status.PAUSED, _as_error(error).message
         if self.reason is None:
             return
         self.is_well = False

@@ -38,7 +38,7 @@ from wacoex_cli.sending.takeover import settle_dead
 from wacoex_cli.terminal import output
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import explained
-from wacoex_cli.terminal.render import Invocation, of_channel
+from wacoex_cli.terminal.render import Invocation, log_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -114,7 +114,8 @@ async def _run_here(
 ) -> None:
     def job(place: int, task: SendTask) -> SendJob:
         context = contextvars.copy_context()
-        context.run(of_channel.set, task.channel.name)
+        subject = f"{task.channel.name} broadcast {task.broadcast.broadcast_id}"
+        context.run(log_subject.set, subject)
 
         def end(outcome: Sent | NotBegun | Exception) -> None:
             if isinstance(outcome, NotBegun):

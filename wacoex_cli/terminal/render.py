@@ -39,8 +39,8 @@ _PARTIAL = 7
 MOST_LINES = 60
 """How long a screen may be before lists on it fold."""
 
-of_channel: ContextVar[str | None] = ContextVar("of_channel", default=None)
-"""The channel that lines of a log are about, where a command works for several at once."""
+log_subject: ContextVar[str | None] = ContextVar("log_subject", default=None)
+"""What lines of a log are about, where a command works for several at once: `shop broadcast 7`."""
 
 SANDBOX_SAID = "_WACOEX_SANDBOX_SAID"
 """The variable with the address of a sandbox that the program above has named on this screen."""
@@ -576,13 +576,14 @@ def say(
 ) -> None:
     """A message on standard error, within the width of its terminal.
 
-    In a log, where a long run writes to a file, each line has time, channel and level.
+    In a log, where a long run writes to a file, each line has time, channel and level; with
+    several broadcasts also the one it is about.
     """
     now = now or datetime.now(UTC)
     if invocation.learnt.is_long and not sys.stderr.isatty():
         if text:
             at = to_text(now)
-            whose = of_channel.get() or invocation.learnt.channel or invocation.channel
+            whose = log_subject.get() or invocation.learnt.channel or invocation.channel
             word = label or level
             lines = [f"{at} {whose or '-'} {word}: {line}" for line in text.split("\n") if line]
             write(sys.stderr, "".join(f"{printable(line)}\n" for line in lines))
