@@ -25,7 +25,6 @@ from wacoex_cli.channels.checks import (
 )
 from wacoex_cli.channels.facts import connected_at
 from wacoex_cli.channels.model import TOKEN_PREFIX, Provider, values_of
-from wacoex_cli.contacts.stops import check_unplaced
 from wacoex_cli.diagnosis.snapshot import blames_the_token
 from wacoex_cli.events.checks import (
     Subscribed,
@@ -42,7 +41,6 @@ from wacoex_cli.inactivity.checks import check_reminder, check_standing
 from wacoex_cli.onboarding.checks import check_records, check_window
 from wacoex_cli.onboarding.model import SYNC_WINDOW, Route, StepState
 from wacoex_cli.partners.checks import check_partners
-from wacoex_cli.templates.changes import check_category, check_still_as_planned
 from wacoex_cli.terminal.lost_output import STREAM_NAMES
 
 if TYPE_CHECKING:
@@ -50,7 +48,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.facts import ChannelFacts, Connection
-    from wacoex_cli.diagnosis.snapshot import ChannelView, Machine, Snapshot, Unanswered
+    from wacoex_cli.contacts.store import OptOut
+    from wacoex_cli.diagnosis.snapshot import ChannelView, Machine, Pair, Snapshot, Unanswered
     from wacoex_cli.errors import StateError
     from wacoex_cli.onboarding.model import Journey, Record
     from wacoex_cli.terminal.lost_output import LostOutput
@@ -73,19 +72,7 @@ CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...]
         must_wait=it.must_wait(at.now),
         is_partner_seen=it.is_partner_seen,
     ),
-    lambda at, it: (
-        finding
-        for planned, current in it.templates
-        for finding in (
-            *check_still_as_planned(planned, current, it.name, to_text(at.now)),
-            *check_category(
-                planned.category,
-                current.category,
-                it.name,
-                Evidence("as it is read now", "meta", to_text(at.now)),
-            ),
-        )
-    ),
+    lambda at, it: check_templates(it.templates, it.name, at.now) if it.templates else (),
     lambda at, it: check_trouble(it.trouble, it.name),
     lambda at, it: check_journey(
         it.journey, it.records, connected_at(it.facts.values), it.name, at.now
@@ -102,7 +89,7 @@ GENERAL_CHECKS: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         for source, hours in at.arrivals.items()
         for finding in check_silence(hours, at.now, source)
     ),
-    lambda at: check_unplaced(at.unplaced_stops) if at.is_whole else (),
+    lambda at: check_stops(at.unplaced_stops) if at.unplaced_stops else (),
     lambda at: check_placed(at.unplaced),
     lambda at: check_understood(at.unclear.get(None, ()), None),
     lambda at: check_app_secret(at.unsigned, to_text(at.now)),
@@ -171,6 +158,24 @@ def check_access(facts: ChannelFacts) -> list[Finding]:
     if refusal and all(finding.severity is not Severity.UNKNOWN for finding in found):
         found.append(refused_token(name, refusal.message, seen, refusal.hint))
     return found
+
+
+def check_templates(pairs: Iterable[Pair], channel: str, now: datetime) -> Iterator[Finding]:
+    """The findings about templates of broadcasts: as they were planned, and as Meta has them."""
+    # Imported only now, like the next one: most commands find nothing that needs it.
+    from wacoex_cli.templates.changes import check_category, check_still_as_planned
+
+    for planned, current in pairs:
+        yield from check_still_as_planned(planned, current, channel, to_text(now))
+        read = Evidence("as it is read now", "meta", to_text(now))
+        yield from check_category(planned.category, current.category, channel, read)
+
+
+def check_stops(waiting: Sequence[OptOut]) -> list[Finding]:
+    """WX508, see `contacts.stops`."""
+    from wacoex_cli.contacts.stops import check_unplaced
+
+    return check_unplaced(waiting)
 
 
 def check_journey(
