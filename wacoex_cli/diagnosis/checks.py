@@ -64,7 +64,7 @@ CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...]
     lambda at, it: it.inventory.findings,
     lambda at, it: check_partners(it.facts, it.partner, is_direct=False),
     lambda at, it: check_understood(at.unclear.get(it.name, ()), it.name),
-    lambda at, it: rank_causes(it.unsupported, it.name, at.now),
+    lambda at, it: rank_causes(it.unsupported, it.name, at.now) if it.unsupported.messages else (),
     lambda at, it: check_missing(
         it.echo_flow,
         it.name,
@@ -74,9 +74,7 @@ CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...]
     ),
     lambda at, it: check_templates(it.templates, it.name, at.now) if it.templates else (),
     lambda at, it: check_trouble(it.trouble, it.name),
-    lambda at, it: check_journey(
-        it.journey, it.records, connected_at(it.facts.values), it.name, at.now
-    ),
+    lambda at, it: check_journey(it.journey, it.records, it.facts, at.now) if it.journey else (),
 )
 """The checks of a channel. To add one: a function in its package, a line here, a page."""
 
@@ -152,6 +150,8 @@ def check_access(facts: ChannelFacts) -> list[Finding]:
     if facts.lacks_token:
         return [missing_token(name, seen)]
     said = values_of(facts.facts if facts.is_known else facts.read)
+    if not (said or facts.failures):
+        return []
     read = [fact.observed_at for fact in facts.read if fact.name.startswith(TOKEN_PREFIX)]
     found = check_token(said, name, facts.now, min(read, default=seen))
     refusal = next(filter(blames_the_token, facts.failures.values()), None)
@@ -179,20 +179,15 @@ def check_stops(waiting: Sequence[OptOut]) -> list[Finding]:
 
 
 def check_journey(
-    journey: Journey | None,
-    records: Mapping[str, Record],
-    onboarded_at: datetime | None,
-    channel: str,
-    now: datetime,
+    journey: Journey, records: Mapping[str, Record], facts: ChannelFacts, now: datetime
 ) -> list[Finding]:
     """WX601 to WX607 from a journey of connecting that is open, or ended less than 30 days ago.
 
-    `onboarded_at` is when Meta says that the number was connected.
+    `facts` say when the number was connected, as Meta has it.
     """
-    if journey is None or (
-        journey.finished_at and now - from_text(journey.finished_at) > _LOOKED_AFTER
-    ):
+    if journey.finished_at and now - from_text(journey.finished_at) > _LOOKED_AFTER:
         return []
+    channel, onboarded_at = facts.name, connected_at(facts.values)
     found = check_records(records, channel, to_text(now))
     signup, sync = records.get("signup"), records.get("sync")
     is_open = sync is None or sync.state is StepState.OPEN

@@ -276,7 +276,8 @@ class Snapshot(NamedTuple):
     `arrivals` are the hours in which something came in, by source; `last_run`, `schedule`
     and `reach` are the reminder's; `versions` the Graph versions in use; `unplaced_stops` are of
     people who are known by an id only; `unplaced` events fit no channel, `unclear` ones were not
-    understood: by the name of their channel, or under None.
+    understood: by the name of their channel, or under None. `notes` say how old the facts are, or
+    how they were read, where that matters.
     """
 
     now: datetime
@@ -294,6 +295,7 @@ class Snapshot(NamedTuple):
     unplaced_stops: tuple[OptOut, ...] = ()
     unplaced: tuple[Unplaced, ...] = ()
     unclear: Mapping[str | None, Sequence[NotUnderstood]] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
 
     @property
     def unsigned(self) -> list[str]:
@@ -356,6 +358,7 @@ def take_snapshot(
         unplaced_stops=_unplaced_stops(state) if is_whole else (),
         unplaced=tuple(unplaced_events(state, places, now)),
         unclear=unclear_events(state, places, now),
+        notes=gathered.notes,
     )
 
 
