@@ -194,7 +194,7 @@ def flows(state: State, numbers: Numbers, now: datetime) -> dict[int, EchoFlow]:
     owners = frozenset(numbers.addresses)
     lately = traffic.echoes(now - LEAST_ECHO_SILENCE, owners)
     echoes = traffic.echoes(now - _FLOW_WINDOW, owners - lately.keys())
-    messages = traffic.messages_since({key: its.days[-1] for key, its in echoes.items()})
+    messages = traffic.messages_since({key: seen.days[-1] for key, seen in echoes.items()})
     known = echoes | lately
     return {
         key: EchoFlow(*known.get(key, Echoes()), messages.get(key, ())) for key in numbers.addresses

@@ -211,7 +211,7 @@ class Numbers:
 
     def of(self, owners: AbstractSet[int]) -> list[str]:
         """Those of some owners."""
-        return [number for number, its in self._owners.items() if not owners.isdisjoint(its)]
+        return [key for key, known in self._owners.items() if not owners.isdisjoint(known)]
 
     def by_owner(self) -> dict[int, list[str]]:
         """The numbers of each owner."""

@@ -311,7 +311,7 @@ def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
         elif is_hidden:
             note_hidden(facts, VISIBLE, caller)
         with state.transaction():
-            sightings = [its.to_fact(name) for name, its in facts.sightings.items()]
+            sightings = [seen.to_fact(name) for name, seen in facts.sightings.items()]
             # Pages call the business by its name, also before the first `wacoex status`.
             names = [fact for fact in read if fact.name == BUSINESS_NAME]
             Facts(state).store(key, [*names, *sightings])
