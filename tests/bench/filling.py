@@ -21,12 +21,29 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.platforms.events import Event, EventData, Kind, Payload, Source, Via
 
-KINDS = (Kind.MESSAGE, Kind.ECHO, Kind.STATUS, Kind.MESSAGE, Kind.STATUS)
-DATA: dict[Kind, EventData] = {
-    Kind.MESSAGE: {"direction": "in", "type": "text"},
-    Kind.ECHO: {"type": "text"},
-    Kind.STATUS: {"status": "delivered", "pricing": {"billable": True, "category": "marketing"}},
+_MARKETING: EventData = {
+    "status": "delivered",
+    "pricing": {"billable": True, "category": "marketing"},
 }
+_SERVICE: EventData = {
+    "status": "delivered",
+    "pricing": {"billable": False, "category": "service", "type": "free_customer_service"},
+}
+_WRITTEN: EventData = {"direction": "in", "type": "text"}
+_USUAL: tuple[tuple[Kind, EventData], ...] = (
+    (Kind.MESSAGE, _WRITTEN),
+    (Kind.ECHO, {"type": "text"}),
+    (Kind.STATUS, _MARKETING),
+    (Kind.MESSAGE, _WRITTEN),
+    (Kind.STATUS, _SERVICE),
+)
+# Rare: what did not pass, and what another responder gets. The length has no factor in common with
+# the number of channels, so each of them has all kinds.
+KINDS = (
+    *_USUAL * 399,
+    (Kind.UNSUPPORTED, EventData(type="unsupported", code=131051)),
+    (Kind.STANDBY, _WRITTEN),
+)
 BODY = json.dumps({"object": "whatsapp_business_account", "entry": [{"filling": "x" * 450}]})
 SPAN = timedelta(days=60)
 _AT_ONCE = 20_000
@@ -83,8 +100,8 @@ def _add_events(state: State, numbers: range, channels: int, now: datetime) -> N
 
 def _made(numbers: range, channels: int, now: datetime) -> Iterator[tuple[int, Payload, Event]]:
     for number in numbers:
-        kind = KINDS[number % len(KINDS)]
-        channel = number // len(KINDS) % channels + 1
+        kind, data = KINDS[number % len(KINDS)]
+        channel = number // len(_USUAL) % channels + 1
         # Newest last; the step has no common factor with the kinds and channels.
         at = to_text(now - SPAN + SPAN * (number % 999_983) / 999_983)
         event = Event(
@@ -97,7 +114,7 @@ def _made(numbers: range, channels: int, now: datetime) -> Iterator[tuple[int, P
             waba_id=str(500_000 + channel),
             contact=f"+6591{number % 300_000:06}",
             message_id=f"wamid.{number:048}",
-            data=DATA[kind],
+            data=data,
         )
         yield number, Payload(Source.META, f"{number:064x}", 600, BODY, (event,)), event
 
@@ -117,7 +134,7 @@ def _project(state: State, events: int) -> None:
     )
     state.execute(
         f"INSERT INTO traffic SELECT {NUMBER}, kind, SUBSTR(at, 1, 10), phone_number_id, phone, '',"
-        " COUNT(*), MAX(at), MAX(event_id) FROM events WHERE kind IN ('echo', 'message')"
+        " COUNT(*), MAX(at), MAX(event_id) FROM events WHERE kind IN ('echo', 'message', 'standby')"
         " GROUP BY 1, 2, 3"
     )
     state.execute_many(

@@ -136,7 +136,7 @@ def test_a_channel_without_its_id_is_known_by_the_ids_meta_uses_for_its_number(
         )
     nameless = Channel(phone="+6560000001", respondio_channel_id=7, channel_id=3)
 
-    assert Signs(state).phone_number_ids_of("+6560000001") == ("1001", "900")
+    assert Signs(state).ids_of_phones(["+6560000001"]) == {"+6560000001": ["1001", "900"]}
     assert Signs(state).addresses_for(nameless) == (
         OWN,
         ID,

@@ -151,6 +151,34 @@ def test_a_field_that_is_read_for_each_number_is_named(
     assert f"Meta: answered ({note})" in shown.out
 
 
+@pytest.mark.parametrize("words", ["status", "partner check"])
+def test_commands_that_show_facts_say_which_were_read_for_each_number(
+    clinic: Any, fill: Callable[[int], None], words: str
+) -> None:
+    fill(10)
+    clinic.world.patch_settings({"list_refuses": frozenset({"health_status"})})
+
+    found = clinic.run(*words.split(), "--json")
+    piped = clinic.run(*words.split())
+
+    note = "does not give `health_status`: read for each number"
+    assert [text for text in found.data["notes"] if note in text]
+    assert note in piped.err
+    assert clinic.run("status", "--offline", "--json").data["notes"] == []
+
+
+def test_doctor_of_a_channel_reads_no_broadcasts_of_others(
+    clinic: Any, fill: Callable[[int], None], queries: list[str]
+) -> None:
+    fill(10)
+
+    clinic.doctor("shop-3")
+
+    to_be_sent = [text for text in queries if "b.status IN" in text]
+    assert to_be_sent
+    assert all("b.channel_id IN" in text for text in to_be_sent)
+
+
 def test_that_meta_takes_no_request_for_several_numbers_is_named(
     clinic: Any, fill: Callable[[int], None]
 ) -> None:

@@ -16,8 +16,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wacoex_cli.errors import CredentialError, TemporaryError
-from wacoex_cli.events.pull import Person, PullLog, PullTally, Reader, Survey, survey, sweep
-from wacoex_cli.events.pull_progress import PullProgress
+from wacoex_cli.events.pull import (
+    Person,
+    PullLog,
+    PullProgress,
+    PullTally,
+    Reader,
+    Survey,
+    survey,
+    sweep,
+)
 from wacoex_cli.events.store import EventLog
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.secrets import Secret

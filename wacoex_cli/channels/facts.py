@@ -181,6 +181,8 @@ def connected_at(values: Mapping[str, Any]) -> datetime | None:
 
 def moment_of(value: object) -> datetime | None:
     """A moment that Meta gives as Unix seconds or as ISO 8601; None when it is neither."""
+    if value is None:
+        return None
     try:
         if isinstance(value, int | float):
             return datetime.fromtimestamp(value, UTC)
@@ -319,7 +321,7 @@ class ChannelFacts:
             for fact in self.facts
             if fact.observed_at and (not names or fact.name in names)
         )
-        return min(times, default=to_text(self.now))
+        return min(times, default="") or to_text(self.now)
 
     def take(self, part: Part, answer: list[Fact] | WacoexError) -> None:
         """Take in the answer about a part, or why there is none."""

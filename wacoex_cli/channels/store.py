@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections import defaultdict
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,7 +34,7 @@ from wacoex_cli.foundation.state import glimpse
 from wacoex_cli.platforms.answers import AN_APP, PORTFOLIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from wacoex_cli.foundation.state import Row, State
@@ -66,12 +65,14 @@ _SEARCHED = (
     " json_extract(value, '$[1]') AS address, json_extract(value, '$[2]') AS kind,"
     " json_extract(value, '$[3]') AS since, json_extract(value, '$[4]') AS until FROM json_each(?))"
     " SELECT searched.place, e.address, e.kind, e.at, e.source, e.said_by"
-    " FROM searched JOIN evidence e ON e.rowid = (SELECT its.rowid FROM evidence its"
-    " WHERE its.address = searched.address AND its.kind = searched.kind"
-    " AND its.at >= searched.since AND its.at <= searched.until ORDER BY {order} LIMIT 1)"
+    " FROM searched JOIN evidence e ON e.rowid = (SELECT candidate.rowid"
+    " FROM evidence AS candidate"
+    " WHERE candidate.address = searched.address AND candidate.kind = searched.kind"
+    " AND candidate.at >= searched.since AND candidate.at <= searched.until"
+    " ORDER BY {order} LIMIT 1)"
 )
-_NEWEST = _SEARCHED.format(order="its.at DESC, its.source DESC, its.said_by DESC")
-_FIRST = _SEARCHED.format(order="its.at, its.source, its.said_by")
+_NEWEST = _SEARCHED.format(order="candidate.at DESC, candidate.source DESC, candidate.said_by DESC")
+_FIRST = _SEARCHED.format(order="candidate.at, candidate.source, candidate.said_by")
 FOR_EVER = "9999"
 """Later than any moment as text."""
 
@@ -335,28 +336,25 @@ class Signs:
             list(pairs),
         )
 
-    def phone_number_ids_of(self, phone: str) -> tuple[str, ...]:
-        """Every phone_number_id that Meta has used for that phone (E.164), in order."""
-        rows = self._state.rows(
-            "SELECT phone_number_id FROM numbers_seen WHERE phone = ? ORDER BY phone_number_id",
-            [phone],
-        )
-        return tuple(str(row["phone_number_id"]) for row in rows)
+    def ids_of_phones(self, phones: Collection[str]) -> dict[str, list[str]]:
+        """Every phone_number_id that Meta has used for these phones (E.164), by phone, in order."""
+        ids: dict[str, list[str]] = {phone: [] for phone in phones}
+        for phone, key in self._state.tuples(
+            "SELECT phone, phone_number_id FROM numbers_seen"
+            " WHERE phone IN (SELECT value FROM json_each(?)) ORDER BY phone, phone_number_id",
+            [json.dumps(list(ids))],
+        ):
+            ids[phone].append(str(key))
+        return ids
 
     def addresses_for(self, channel: Channel) -> tuple[str, ...]:
         """Every address under which something about that channel may be kept."""
-        return addresses_of(channel, self.phone_number_ids_of(channel.phone))
+        return self.addresses_by_channel([channel])[channel.channel_id]
 
     def addresses_by_channel(self, channels: Iterable[Channel]) -> dict[int, tuple[str, ...]]:
         """The same for each of these channels, by channel_id."""
         known = list(channels)
-        ids: dict[str, list[str]] = defaultdict(list)
-        for row in self._state.rows(
-            "SELECT phone, phone_number_id FROM numbers_seen"
-            " WHERE phone IN (SELECT value FROM json_each(?)) ORDER BY phone, phone_number_id",
-            [json.dumps([channel.phone for channel in known])],
-        ):
-            ids[row["phone"]].append(str(row["phone_number_id"]))
+        ids = self.ids_of_phones({channel.phone for channel in known})
         return {it.channel_id: addresses_of(it, tuple(ids[it.phone])) for it in known}
 
     def newest(
@@ -386,10 +384,27 @@ class Signs:
             for place, search in enumerate(searches)
             for address in search.addresses
         ]
-        for row in self._state.rows(query, [json.dumps(keys)]) if keys else ():
-            place, address, kind, *rest = row.values()
-            found[place].append(Sign(address, EvidenceKind(kind), *rest))
+        found_rows = self._state.tuples(query, [json.dumps(keys)]) if keys else ()
+        for place, address, kind, at, source, said_by in found_rows:
+            found[place].append(Sign(address, EvidenceKind(kind), at, source, said_by))
         return found
+
+
+class ReadOnce(NamedTuple):
+    """What several readers need of the same channels, by channel_id: read once for all of them.
+
+    `addresses` are those of `Signs`, `account_events` those of `AccountEvents`.
+    """
+
+    addresses: Mapping[int, tuple[str, ...]]
+    account_events: Mapping[int, tuple[AccountEvent, ...]]
+
+
+def read_once(state: State, channels: Sequence[Channel]) -> ReadOnce:
+    """Read it."""
+    return ReadOnce(
+        Signs(state).addresses_by_channel(channels), AccountEvents(state).of_channels(channels)
+    )
 
 
 def _in_time(sign: Sign) -> tuple[str, ...]:

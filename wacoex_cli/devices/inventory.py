@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import CHANNELS, connected_at
 from wacoex_cli.channels.model import EvidenceKind, values_of
-from wacoex_cli.channels.store import AccountEvents, Channels, Facts, Signs, SignSearch
+from wacoex_cli.channels.store import Channels, Facts, Signs, SignSearch, read_once
 from wacoex_cli.devices.checks import check_devices, check_probes
 from wacoex_cli.devices.model import (
     MOST_LINKED,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.channels.store import ReadOnce
     from wacoex_cli.devices.model import DeviceKind, ProbeAnswer
     from wacoex_cli.findings.model import Finding
     from wacoex_cli.foundation.state import State
@@ -135,10 +136,16 @@ def inventory(state: State, channel: Channel, now: datetime) -> Inventory:
     return inventories(state, [channel], now)[channel.channel_id]
 
 
-def inventories(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, Inventory]:
-    """What is known about the companions of each of these channels, by channel_id."""
+def inventories(
+    state: State, channels: Sequence[Channel], now: datetime, known: ReadOnce | None = None
+) -> dict[int, Inventory]:
+    """What is known about the companions of each of these channels, by channel_id.
+
+    `known` is what the caller has read of these channels.
+    """
     keys = [channel.channel_id for channel in channels]
-    breaks, answers = _last_breaks(state, channels, now), Probes(state).answers(keys)
+    breaks = _last_breaks(state, channels, now, known or read_once(state, channels))
+    answers = Probes(state).answers(keys)
     devices, said = Devices(state).listed_by_channel(keys), Devices(state).last_confirmations(keys)
     alone = Devices(state).primary_only_by_channel(keys)
     found = {}
@@ -252,20 +259,19 @@ def _demand_slot(state: State, channel: Channel, device: Device, now: datetime) 
 
 
 def _last_breaks(
-    state: State, channels: Sequence[Channel], now: datetime
+    state: State, channels: Sequence[Channel], now: datetime, known: ReadOnce
 ) -> dict[int, Break | None]:
     """When all companions were last unlinked, by connecting or by offboarding; by channel_id."""
-    events = AccountEvents(state).of_channels(channels)
     facts = Facts(state).facts_by_channel(["last_onboarded_time"], channels)
-    addresses, until = Signs(state).addresses_by_channel(channels), to_text(now)
+    until = to_text(now)
     connected = EvidenceKind.CONNECTED
     signs = Signs(state).newest_of(
-        [SignSearch(addresses[it.channel_id], connected, until=until) for it in channels]
+        [SignSearch(known.addresses[it.channel_id], connected, until=until) for it in channels]
     )
     found = {}
     for channel, sign in zip(channels, signs, strict=True):
         onboarded = connected_at(values_of(facts.get(channel.channel_id, ())))
-        breaks = breaks_in(events[channel.channel_id])
+        breaks = breaks_in(known.account_events[channel.channel_id])
         if onboarded:
             breaks.append(Break(to_text(onboarded), "connecting", "meta"))
         if sign:

@@ -201,8 +201,8 @@ class Probes:
                 bool(row["heard"]),
             )
         return {
-            channel_id: tuple(its[device_id] for device_id in sorted(its))
-            for channel_id, its in newest.items()
+            channel_id: tuple(answers[device_id] for device_id in sorted(answers))
+            for channel_id, answers in newest.items()
         }
 
     def _probe(self, row: Row) -> Probe:

@@ -25,7 +25,6 @@ from wacoex_cli.channels.checks import (
 )
 from wacoex_cli.channels.facts import connected_at
 from wacoex_cli.channels.model import TOKEN_PREFIX, Provider, values_of
-from wacoex_cli.contacts.stops import check_unplaced
 from wacoex_cli.diagnosis.snapshot import blames_the_token
 from wacoex_cli.events.checks import (
     Subscribed,
@@ -42,7 +41,6 @@ from wacoex_cli.inactivity.checks import check_reminder, check_standing
 from wacoex_cli.onboarding.checks import check_records, check_window
 from wacoex_cli.onboarding.model import SYNC_WINDOW, Route, StepState
 from wacoex_cli.partners.checks import check_partners
-from wacoex_cli.templates.changes import check_category, check_still_as_planned
 from wacoex_cli.terminal.lost_output import STREAM_NAMES
 
 if TYPE_CHECKING:
@@ -50,7 +48,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from wacoex_cli.channels.facts import ChannelFacts, Connection
-    from wacoex_cli.diagnosis.snapshot import ChannelView, Machine, Snapshot, Unanswered
+    from wacoex_cli.contacts.store import OptOut
+    from wacoex_cli.diagnosis.snapshot import ChannelView, Machine, Pair, Snapshot, Unanswered
     from wacoex_cli.errors import StateError
     from wacoex_cli.onboarding.model import Journey, Record
     from wacoex_cli.terminal.lost_output import LostOutput
@@ -65,7 +64,7 @@ CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...]
     lambda at, it: it.inventory.findings,
     lambda at, it: check_partners(it.facts, it.partner, is_direct=False),
     lambda at, it: check_understood(at.unclear.get(it.name, ()), it.name),
-    lambda at, it: rank_causes(it.unsupported, it.name, at.now),
+    lambda at, it: rank_causes(it.unsupported, it.name, at.now) if it.unsupported.messages else (),
     lambda at, it: check_missing(
         it.echo_flow,
         it.name,
@@ -73,23 +72,9 @@ CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...]
         must_wait=it.must_wait(at.now),
         is_partner_seen=it.is_partner_seen,
     ),
-    lambda at, it: (
-        finding
-        for planned, current in it.templates
-        for finding in (
-            *check_still_as_planned(planned, current, it.name, to_text(at.now)),
-            *check_category(
-                planned.category,
-                current.category,
-                it.name,
-                Evidence("as it is read now", "meta", to_text(at.now)),
-            ),
-        )
-    ),
+    lambda at, it: check_templates(it.templates, it.name, at.now) if it.templates else (),
     lambda at, it: check_trouble(it.trouble, it.name),
-    lambda at, it: check_journey(
-        it.journey, it.records, connected_at(it.facts.values), it.name, at.now
-    ),
+    lambda at, it: check_journey(it.journey, it.records, it.facts, at.now) if it.journey else (),
 )
 """The checks of a channel. To add one: a function in its package, a line here, a page."""
 
@@ -102,7 +87,7 @@ GENERAL_CHECKS: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         for source, hours in at.arrivals.items()
         for finding in check_silence(hours, at.now, source)
     ),
-    lambda at: check_unplaced(at.unplaced_stops) if at.is_whole else (),
+    lambda at: check_stops(at.unplaced_stops) if at.unplaced_stops else (),
     lambda at: check_placed(at.unplaced),
     lambda at: check_understood(at.unclear.get(None, ()), None),
     lambda at: check_app_secret(at.unsigned, to_text(at.now)),
@@ -165,6 +150,8 @@ def check_access(facts: ChannelFacts) -> list[Finding]:
     if facts.lacks_token:
         return [missing_token(name, seen)]
     said = values_of(facts.facts if facts.is_known else facts.read)
+    if not (said or facts.failures):
+        return []
     read = [fact.observed_at for fact in facts.read if fact.name.startswith(TOKEN_PREFIX)]
     found = check_token(said, name, facts.now, min(read, default=seen))
     refusal = next(filter(blames_the_token, facts.failures.values()), None)
@@ -173,21 +160,34 @@ def check_access(facts: ChannelFacts) -> list[Finding]:
     return found
 
 
+def check_templates(pairs: Iterable[Pair], channel: str, now: datetime) -> Iterator[Finding]:
+    """The findings about templates of broadcasts: as they were planned, and as Meta has them."""
+    # Imported only now, like the next one: most commands find nothing that needs it.
+    from wacoex_cli.templates.changes import check_category, check_still_as_planned
+
+    for planned, current in pairs:
+        yield from check_still_as_planned(planned, current, channel, to_text(now))
+        read = Evidence("as it is read now", "meta", to_text(now))
+        yield from check_category(planned.category, current.category, channel, read)
+
+
+def check_stops(waiting: Sequence[OptOut]) -> list[Finding]:
+    """WX508, see `contacts.stops`."""
+    from wacoex_cli.contacts.stops import check_unplaced
+
+    return check_unplaced(waiting)
+
+
 def check_journey(
-    journey: Journey | None,
-    records: Mapping[str, Record],
-    onboarded_at: datetime | None,
-    channel: str,
-    now: datetime,
+    journey: Journey, records: Mapping[str, Record], facts: ChannelFacts, now: datetime
 ) -> list[Finding]:
     """WX601 to WX607 from a journey of connecting that is open, or ended less than 30 days ago.
 
-    `onboarded_at` is when Meta says that the number was connected.
+    `facts` say when the number was connected, as Meta has it.
     """
-    if journey is None or (
-        journey.finished_at and now - from_text(journey.finished_at) > _LOOKED_AFTER
-    ):
+    if journey.finished_at and now - from_text(journey.finished_at) > _LOOKED_AFTER:
         return []
+    channel, onboarded_at = facts.name, connected_at(facts.values)
     found = check_records(records, channel, to_text(now))
     signup, sync = records.get("signup"), records.get("sync")
     is_open = sync is None or sync.state is StepState.OPEN

@@ -38,6 +38,7 @@ from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.foundation.masking import masked, masked_text
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins
 from wacoex_cli.foundation.state import new_private_file
+from wacoex_cli.foundation.workspace import rare_collections
 from wacoex_cli.onboarding.checks import check_records, signup_reported
 from wacoex_cli.onboarding.model import Record, StepState, WindowFailed
 from wacoex_cli.platforms.error_codes import errors_in
@@ -124,6 +125,7 @@ class Diagnosis(NamedTuple):
         return self.snapshot.sources
 
 
+@rare_collections()
 def show_diagnosis(
     workspace: Workspace,
     name: str | None,

@@ -19,11 +19,10 @@ from wacoex_cli.channels.checks import RETURNS_WITHIN
 from wacoex_cli.channels.facts import CHANNELS, ChannelFacts, ConnectionState, stored_facts
 from wacoex_cli.channels.model import Provider, values_of
 from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for
-from wacoex_cli.channels.store import Facts, Signs
-from wacoex_cli.contacts.stops import ids_without_number
+from wacoex_cli.channels.store import Facts, ReadOnce, Signs
 from wacoex_cli.devices.inventory import inventories
 from wacoex_cli.errors import CredentialError, WacoexError
-from wacoex_cli.events import checks, consumers, subscribe
+from wacoex_cli.events import checks, consumers
 from wacoex_cli.events.store import Numbers, catch_up
 from wacoex_cli.events.unclear import unclear_events
 from wacoex_cli.events.unplaced import Places, unplaced_events
@@ -43,7 +42,6 @@ from wacoex_cli.partners.rule import is_seen
 from wacoex_cli.platforms.answers import WRONG_KIND, is_not_visible
 from wacoex_cli.platforms.events import Source
 from wacoex_cli.sending import takeover
-from wacoex_cli.templates.model import Template
 from wacoex_cli.terminal import lost_output
 
 if TYPE_CHECKING:
@@ -66,6 +64,7 @@ if TYPE_CHECKING:
     from wacoex_cli.inactivity.model import Standing
     from wacoex_cli.onboarding.model import Journey, Record
     from wacoex_cli.partners.rule import PartnerRows
+    from wacoex_cli.templates.model import Template
     from wacoex_cli.terminal.lost_output import LostOutput
 
     Pair = tuple[Template, Template]
@@ -277,7 +276,8 @@ class Snapshot(NamedTuple):
     `arrivals` are the hours in which something came in, by source; `last_run`, `schedule`
     and `reach` are the reminder's; `versions` the Graph versions in use; `unplaced_stops` are of
     people who are known by an id only; `unplaced` events fit no channel, `unclear` ones were not
-    understood: by the name of their channel, or under None.
+    understood: by the name of their channel, or under None. `notes` say how old the facts are, or
+    how they were read, where that matters.
     """
 
     now: datetime
@@ -295,6 +295,7 @@ class Snapshot(NamedTuple):
     unplaced_stops: tuple[OptOut, ...] = ()
     unplaced: tuple[Unplaced, ...] = ()
     unclear: Mapping[str | None, Sequence[NotUnderstood]] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
 
     @property
     def unsigned(self) -> list[str]:
@@ -324,7 +325,7 @@ def take_snapshot(
     file.
     """
     now, state = workspace.clock.now(), workspace.state
-    catch_up(state, consumers.projections() or [CHANNELS], workspace.clock)
+    catch_up(state, consumers.projections() or [CHANNELS, checks.TRAFFIC], workspace.clock)
     newest = newest_stored_at(state)
     facts = stored_facts(state, channels, now)
     gathered = _Gathered()
@@ -354,9 +355,10 @@ def take_snapshot(
         schedule=Reminders(state).schedule(),
         reach=_reach(workspace, channels) if is_whole else NoticeReach(),
         versions=tuple(sorted(versions)),
-        unplaced_stops=tuple(ids_without_number(state)),
+        unplaced_stops=_unplaced_stops(state) if is_whole else (),
         unplaced=tuple(unplaced_events(state, places, now)),
         unclear=unclear_events(state, places, now),
+        notes=gathered.notes,
     )
 
 
@@ -365,6 +367,13 @@ def _reach(workspace: Workspace, channels: Sequence[Channel]) -> NoticeReach:
     from wacoex_cli.inactivity.notify import reach_of
 
     return reach_of(workspace, channels)
+
+
+def _unplaced_stops(state: State) -> tuple[OptOut, ...]:
+    # Imported only now: who looks at the numbers alone needs nothing of what reads answers.
+    from wacoex_cli.contacts.stops import ids_without_number
+
+    return tuple(ids_without_number(state))
 
 
 def blames_the_token(error: WacoexError) -> bool:
@@ -386,10 +395,12 @@ def _ask(
 ) -> None:
     # Imported only now: who looks offline needs nothing of what asks.
     from wacoex_cli.channels.look import Look
+    from wacoex_cli.events import subscribe
 
     state = workspace.state
     look = Look(workspace, now, Facts(state).calls_in_hour(now))
-    waiting = _waiting(state) if is_whole else {}
+    ids = [facts.channel.channel_id for facts in found]
+    waiting = _waiting(state, ids) if is_whole else {}
     names: dict[str, set[str]] = {}
     for facts in found if is_whole else ():
         wanted = {each.name for each in waiting.get(facts.channel.channel_id, ())}
@@ -430,21 +441,24 @@ def _ask(
         _take_failures(facts, gathered)
 
 
-def _waiting(state: State) -> dict[int, list[Template]]:
-    """The templates of broadcasts that Meta is still to be sent, as planned, by channel_id.
+def _waiting(state: State, channel_ids: Collection[int]) -> dict[int, list[Template]]:
+    """The templates of broadcasts of these channels that Meta is still to be sent, as planned.
 
     By channel_id, those of the newest broadcasts first. What was planned for respond.io is checked
     against its own copy before it is sent.
     """
+    from wacoex_cli.templates.model import Template
+
     texts: dict[int, dict[str, None]] = defaultdict(dict)
-    for broadcast in Broadcasts(state).in_status(_TO_BE_SENT):
+    for broadcast in Broadcasts(state).in_status(_TO_BE_SENT, channel_ids):
         if broadcast.provider is Provider.META:
             texts[broadcast.channel_id][broadcast.template] = None
     found = {}
-    for channel_id, its in texts.items():
-        planned = (Template.from_json(json.loads(text)) for text in its)
-        found[channel_id] = [version for each in planned for version in each.versions]
-    return {channel_id: its[:_MOST_TEMPLATES] for channel_id, its in found.items()}
+    for channel_id, planned_texts in texts.items():
+        planned = (Template.from_json(json.loads(text)) for text in planned_texts)
+        versions = [version for template in planned for version in template.versions]
+        found[channel_id] = versions[:_MOST_TEMPLATES]
+    return found
 
 
 async def _templates(
@@ -461,6 +475,8 @@ async def _templates(
     """
     if not waiting:
         return ()
+    from wacoex_cli.templates.model import Template
+
     meta = meta_for(workspace, channel, patience_seconds=PATIENCE_SECONDS)
     waba_id, found = channel.demand_waba_id(), []
     for planned in waiting:
@@ -511,12 +527,14 @@ def _views(
 ) -> Iterator[ChannelView]:
     """Each channel with everything that the state file knows and that was read just now."""
     state, channels = workspace.state, [facts.channel for facts in found.values()]
-    standing_of = standings(workspace, channels, now)
-    listed = inventories(state, channels, now)
-    numbers = Numbers(state, Signs(state).addresses_by_channel(channels))
+    of_accounts = {key: facts.account_events for key, facts in found.items()}
+    known = ReadOnce(Signs(state).addresses_by_channel(channels), of_accounts)
+    standing_of = standings(workspace, channels, now, known=known)
+    listed = inventories(state, channels, now, known)
+    numbers = Numbers(state, known.addresses)
     partners = rows_of(workspace, channels, numbers, now)
     trouble = troubles(state, channels, now)
-    unsupported = checks.summaries(state, channels, numbers, now)
+    unsupported = checks.summaries(state, channels, numbers, now, known)
     flows = checks.flows(state, numbers, now)
     taken = taken_since(state, list(found), now - _DAY)
     journeys = Journeys(state).newest_by_channel(list(found), JourneyKind.CONNECT)

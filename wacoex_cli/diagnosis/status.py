@@ -24,6 +24,7 @@ from wacoex_cli.findings.model import (
     worst,
 )
 from wacoex_cli.foundation.clock import from_text, spoken, to_text
+from wacoex_cli.foundation.workspace import rare_collections
 from wacoex_cli.partners.rule import is_seen
 from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.render import (
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from wacoex_cli.diagnosis.snapshot import ChannelView
+    from wacoex_cli.diagnosis.snapshot import ChannelView, Snapshot
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
 
@@ -76,17 +77,13 @@ class ChannelStatus(NamedTuple):
     view: ChannelView
     findings: tuple[Finding, ...]
     failures: tuple[WacoexError, ...]
+    verdict: Severity
+    """The worst finding; unknown when something could not be found out."""
 
     @property
     def name(self) -> str:
         """The channel's name."""
         return self.view.name
-
-    @property
-    def verdict(self) -> Severity:
-        """The worst finding; unknown when something could not be found out."""
-        failed = [Severity.UNKNOWN] if self.failures else []
-        return worst([*failed, *(finding.severity for finding in self.findings)])
 
     @property
     def reasons(self) -> list[str]:
@@ -96,10 +93,14 @@ class ChannelStatus(NamedTuple):
 
 
 class StatusReport(NamedTuple):
-    """All channels, worst first, and the findings that concern no single one of them."""
+    """All channels, worst first, and the findings that concern no single one of them.
+
+    `notes` are those of the snapshot.
+    """
 
     channels: tuple[ChannelStatus, ...]
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Severity:
@@ -108,6 +109,7 @@ class StatusReport(NamedTuple):
         return worst([*severities, *(finding.severity for finding in self.findings)])
 
 
+@rare_collections()
 def show_status(workspace: Workspace, name: str | None, *, offline: bool) -> Result:
     """What `status` shows of one channel, or of all; see `check`."""
     found, now = check(workspace, name, offline=offline), workspace.clock.now()
@@ -117,12 +119,13 @@ def show_status(workspace: Workspace, name: str | None, *, offline: bool) -> Res
         {
             "channels": [_channel_data(channel, now) for channel in found.channels],
             "findings": [finding.to_json() for finding in found.findings],
+            "notes": list(found.notes),
             "verdict": found.verdict.value,
         },
         _text(found, now),
         exit_code=check_exit_status(found.verdict),
         errors=cannot_check(failed, _named),
-        beside_rows=[aside(finding) for finding in found.findings],
+        beside_rows=[*(aside(finding) for finding in found.findings), *found.notes],
         most_lines=_CARD_LINES if is_card else MOST_LINES,
         zone=found.channels[0].view.zone if is_card else None,
     )
@@ -145,12 +148,16 @@ def check(workspace: Workspace, name: str | None, *, offline: bool) -> StatusRep
         if error.code != "state_newer":
             raise
         return StatusReport((), (newer_schema(error, workspace.clock.now()),))
-    judged = [
-        ChannelStatus(view, tuple(channel_findings(snapshot, view)), tuple(_failures(view)))
-        for view in snapshot.channels
-    ]
+    judged = [_judged(snapshot, view) for view in snapshot.channels]
     judged.sort(key=lambda channel: (by_severity(channel.verdict), channel.name))
-    return StatusReport(tuple(judged), tuple(general_findings(snapshot)))
+    return StatusReport(tuple(judged), tuple(general_findings(snapshot)), snapshot.notes)
+
+
+def _judged(snapshot: Snapshot, view: ChannelView) -> ChannelStatus:
+    found, failures = channel_findings(snapshot, view), tuple(_failures(view))
+    failed = [Severity.UNKNOWN] if failures else []
+    verdict = worst([*failed, *(finding.severity for finding in found)])
+    return ChannelStatus(view, tuple(found), failures, verdict)
 
 
 def _failures(view: ChannelView) -> Iterator[WacoexError]:
@@ -175,15 +182,22 @@ def _text(status: StatusReport, now: datetime) -> Iterator[ForPerson | ForPipe]:
     if is_card:
         yield from _card(status, status.channels[0], now)
         yield blocks
+        yield from _notes(status)
         yield ForPerson(f"`-v` shows the facts; what to do: `wacoex doctor {rows[0][1]}`")
         return
     is_quiet = [not channel.reasons for channel in status.channels]
     yield ForPerson(Table(_COLUMNS, rows, folds=True, quiet=sum(is_quiet)))
     yield blocks
+    yield from _notes(status)
     if len(rows) > FEW:
         yield ForPerson(
             "\none channel: `wacoex status NAME`; what a finding means: `wacoex explain ID`"
         )
+
+
+def _notes(status: StatusReport) -> Iterator[ForPerson]:
+    for note in status.notes:
+        yield ForPerson(f"note: {note}")
 
 
 def _card(status: StatusReport, channel: ChannelStatus, now: datetime) -> Iterator[ForPerson]:

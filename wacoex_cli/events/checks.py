@@ -5,8 +5,8 @@ take the state read the log; the checks and `rank_causes` are pure.
 
 Table traffic(number, kind, day, phone_number_id, phone, respondio_channel_id, messages, newest_at,
 last_event_id): echoes, messages of contacts, and those of contacts to another responder. `number`
-is what the index of the events has too, `day` is `2026-11-07` in UTC; what was not named is empty.
-It is kept up as events come in, so that nobody reads all events to see whether some stopped.
+is the key of the index `events_by_number`. `day` is a date in UTC (`2026-11-07`). An id that the
+event did not name is an empty text. The projection adds each event, so no command reads all events.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.channels.facts import reconnections
 from wacoex_cli.channels.model import EvidenceKind
-from wacoex_cli.channels.store import AccountEvents, Signs, SignSearch
+from wacoex_cli.channels.store import Signs, SignSearch, read_once
 from wacoex_cli.errors import counted
 from wacoex_cli.events.store import NUMBER, EventLog, Numbers, number_of
 from wacoex_cli.findings.model import SOURCE_NAMES, Evidence, Finding, Severity
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.channels.store import ReadOnce
     from wacoex_cli.foundation.state import Row, State
 
 _NAMES = ("phone_number_id", "phone", "respondio_channel_id")
@@ -43,7 +44,8 @@ _ECHOES = (
 )
 _MESSAGES_SINCE = (
     "SELECT t.number, t.phone_number_id, t.phone, t.respondio_channel_id, t.kind, t.day, t.messages"
-    " FROM json_each(?) AS wanted JOIN traffic t ON t.number = json_extract(wanted.value, '$[0]')"
+    " FROM json_each(?) AS wanted CROSS JOIN traffic t"
+    " ON t.number = json_extract(wanted.value, '$[0]')"
     " AND t.kind IN ('message', 'standby') AND t.day >= json_extract(wanted.value, '$[1]')"
 )
 # The day on which the time begins counts from that moment on only.
@@ -51,8 +53,9 @@ _HEARD = (
     f"SELECT {_GROUP}, messages, newest_at FROM traffic"
     " WHERE number IN (SELECT value FROM json_each(?)) AND kind = 'standby' AND day > ?"
     f" UNION ALL SELECT {NUMBER} AS number, COALESCE(phone_number_id, ''), COALESCE(phone, ''),"
-    " COALESCE(CAST(respondio_channel_id AS TEXT), ''), COUNT(*), MAX(at) FROM events"
-    f" WHERE {NUMBER} IN (SELECT value FROM json_each(?)) AND kind = 'standby' AND at >= ?"
+    " COALESCE(CAST(respondio_channel_id AS TEXT), ''), COUNT(*), MAX(at)"
+    " FROM json_each(?) AS wanted CROSS JOIN events"
+    f" WHERE {NUMBER} = wanted.value AND kind = 'standby' AND at >= ?"
     """ AND at < ? AND data LIKE '%"direction":"in"%' GROUP BY 1, 2, 3, 4"""
 )
 
@@ -116,7 +119,7 @@ class Traffic:
             for owner in owners.intersection(self._owners(row)):
                 days[owner].update(row["days"].split(","))
                 newest[owner] = max(newest.get(owner, ""), row["newest_at"])
-        return {owner: Echoes(tuple(sorted(its)), newest[owner]) for owner, its in days.items()}
+        return {owner: Echoes(tuple(sorted(own)), newest[owner]) for owner, own in days.items()}
 
     def messages_since(self, days: Mapping[int, str]) -> dict[int, tuple[tuple[str, int], ...]]:
         """Days with messages of contacts, and how many, by owner: from its day on.
@@ -191,7 +194,7 @@ def flows(state: State, numbers: Numbers, now: datetime) -> dict[int, EchoFlow]:
     owners = frozenset(numbers.addresses)
     lately = traffic.echoes(now - LEAST_ECHO_SILENCE, owners)
     echoes = traffic.echoes(now - _FLOW_WINDOW, owners - lately.keys())
-    messages = traffic.messages_since({key: its.days[-1] for key, its in echoes.items()})
+    messages = traffic.messages_since({key: seen.days[-1] for key, seen in echoes.items()})
     known = echoes | lately
     return {
         key: EchoFlow(*known.get(key, Echoes()), messages.get(key, ())) for key in numbers.addresses
@@ -241,11 +244,15 @@ class Summary:
 
 
 def summaries(
-    state: State, channels: Sequence[Channel], numbers: Numbers, now: datetime
+    state: State,
+    channels: Sequence[Channel],
+    numbers: Numbers,
+    now: datetime,
+    known: ReadOnce | None = None,
 ) -> dict[int, Summary]:
     """What came in unsupported, by channel_id; `numbers` are those of the channels.
 
-    The projection of the channels has caught up.
+    `known` is what the caller has read of the channels. Their projection has caught up.
     """
     since, addresses = now - _LOOKED_AT, numbers.addresses
     reported = {
@@ -261,7 +268,8 @@ def summaries(
         for key, events in reported.items()
     }
     looked_at = {key: events[:_MOST_PER_CHANNEL] for key, events in left.items()}
-    signs = _signs_before(state, channels, addresses, looked_at)
+    known = known or read_once(state, channels)
+    signs = _signs_before(state, channels, known, looked_at)
     return {
         key: Summary(
             tuple(
@@ -321,14 +329,13 @@ class _SeenBefore(NamedTuple):
 def _signs_before(
     state: State,
     channels: Sequence[Channel],
-    addresses: Mapping[int, Sequence[str]],
+    known: ReadOnce,
     events: Mapping[int, Sequence[Event]],
 ) -> dict[int, list[_SeenBefore]]:
     """What was seen of the app before each of these events, by channel_id."""
-    account = AccountEvents(state).of_channels(channels)
     searches = []
     for channel in channels:
-        own = addresses[channel.channel_id]
+        own = known.addresses[channel.channel_id]
         for event in events[channel.channel_id]:
             # What ends a silence comes within a day of the messages that are then caught up with.
             until = to_text(from_text(event.at) - _SYNC_TAKES_AT_MOST)
@@ -337,7 +344,9 @@ def _signs_before(
     found = iter(Signs(state).newest_of(searches))
     seen: dict[int, list[_SeenBefore]] = {channel.channel_id: [] for channel in channels}
     for channel in channels:
-        again = [sign.at for sign in reconnections(channel, account[channel.channel_id])]
+        again = [
+            sign.at for sign in reconnections(channel, known.account_events[channel.channel_id])
+        ]
         for event in events[channel.channel_id]:
             at, until = from_text(event.at), to_text(from_text(event.at) - _SYNC_TAKES_AT_MOST)
             kept = [sign.at for sign in itertools.islice(found, len(EvidenceKind)) if sign]

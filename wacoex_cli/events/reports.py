@@ -309,13 +309,15 @@ def count_mac(workspace: Workspace, month: str | None, channel: str | None) -> M
         whose[None] = seen.difference(*names.values())
     *found, whole = active.count(month, [*whose.values(), seen])
     counts = [
-        Count(name, *its) for (name, own), its in zip(whose.items(), found, strict=True) if own
+        Count(name, *people)
+        for (name, own), people in zip(whose.items(), found, strict=True)
+        if own
     ]
     numbers = Numbers(state, addresses) if channel else None
     answers = _answers_by_channel(EventLog(state).answers(month, numbers), names)
     if channel is not None:
         answers.pop(None, None)
-    given = [CountedAnswers(name, *its) for name, its in answers.items() if any(its)]
+    given = [CountedAnswers(name, *sums) for name, sums in answers.items() if any(sums)]
     since = EventLog(state).oldest_at(MAC.kinds)
     return Mac(month, *whole, tuple(counts), since, tuple(given))
 

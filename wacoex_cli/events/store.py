@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.channels.store import address_of_event
+from wacoex_cli.channels.store import Signs, address_of_event
 from wacoex_cli.contacts.persons import person_of
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.platforms.events import (
@@ -72,10 +72,20 @@ _ADDRESS_CONDITIONS = {
     # What is reported about a whole account, not about another number of it.
     "waba_id": "(waba_id = ? AND phone_number_id IS NULL AND phone IS NULL)",
 }
-_OF_EACH = (
-    f"SELECT {_COLUMNS} FROM json_each(?) AS wanted JOIN events ON event_id IN (SELECT event_id"
-    f" FROM events WHERE {NUMBER} = wanted.value AND kind = ? AND at >= ?"
+# CROSS JOIN: SQLite looks up each number in the index by number, and reads nobody else's events.
+_OF_NUMBERS = (
+    f"json_each(?) AS wanted CROSS JOIN events WHERE {NUMBER} = wanted.value AND kind = ?"
+    " AND at >= ?"
+)
+_OF_EACH = f"SELECT {_COLUMNS} FROM {_OF_NUMBERS}"
+_FEW_OF_EACH = (
+    f"SELECT {_COLUMNS} FROM json_each(?) AS wanted CROSS JOIN events ON event_id IN (SELECT"
+    f" event_id FROM events WHERE {NUMBER} = wanted.value AND kind = ? AND at >= ?"
     " ORDER BY at DESC, event_id DESC LIMIT ?)"
+)
+_DELIVERED_AFTER_ALL = (
+    f"SELECT DISTINCT message_id FROM {_OF_NUMBERS}"
+    " AND message_id IN (SELECT value FROM json_each(?))"
 )
 # Reading a message is neither sending nor receiving one, and may happen months later.
 _REACHED = frozenset({"sent", "delivered"})
@@ -84,9 +94,13 @@ _ANSWERS = (
     "SELECT phone_number_id, phone, respondio_channel_id,"
     """ SUM(CASE WHEN data LIKE '%"type":"free_customer_service"%' THEN 1 ELSE 0 END) AS free,"""
     """ SUM(CASE WHEN data LIKE '%"type":"regular"%' THEN 1 ELSE 0 END) AS charged"""
-    " FROM events WHERE {of_whom} AND kind = ? AND at >= ? AND at < ?"
+    " FROM {of_whom} AND kind = ? AND at >= ? AND at < ?"
     """ AND data LIKE '%"status":"delivered"%' AND data LIKE '%"category":"service"%'"""
     " GROUP BY phone_number_id, phone, respondio_channel_id"
+)
+_ANSWERS_OF_ALL = _ANSWERS.format(of_whom="events WHERE 1 = 1")
+_ANSWERS_OF_NUMBERS = _ANSWERS.format(
+    of_whom=f"json_each(?) AS wanted CROSS JOIN events WHERE {NUMBER} = wanted.value"
 )
 # Each with an index of its own, which needs the kinds as they stand there.
 _WROTE = "events INDEXED BY events_by_contact WHERE kind IN ('message', 'unsupported')"
@@ -106,7 +120,7 @@ _PERSON = person_of("active_contacts.contact")
 _ACTIVE = (
     "SELECT place, COUNT(*) AS contacts, SUM(CASE WHEN by_message = 0 THEN 1 ELSE 0 END) AS n"
     f" FROM (SELECT json_extract(wanted.value, '$[0]') AS place, {_PERSON} AS person,"
-    " MAX(by_message) AS by_message FROM json_each(?) AS wanted JOIN active_contacts"
+    " MAX(by_message) AS by_message FROM json_each(?) AS wanted CROSS JOIN active_contacts"
     " ON active_contacts.month = ? AND active_contacts.address = json_extract(wanted.value, '$[1]')"
     f" GROUP BY json_extract(wanted.value, '$[0]'), {_PERSON}) AS people GROUP BY place"
 )
@@ -167,9 +181,9 @@ class OldEvents(NamedTuple):
 
 
 class Numbers:
-    """Under which numbers the events of some owners stand: `addresses` by the key of the owner.
+    """The keys under which the events of some owners are filed: `addresses` by owner.
 
-    An event that names the id of a number and its phone stands under the id.
+    An event that names the id of a number and its phone is filed under the id.
     """
 
     def __init__(self, state: State, addresses: Mapping[int, Sequence[str]]) -> None:
@@ -180,16 +194,15 @@ class Numbers:
         for owner, own in self._addresses.items():
             for name, _, value in sorted(address.partition(":") for address in own):
                 if name in _ADDRESS_CONDITIONS:
-                    self._owners[value].append(owner)
+                    owners = self._owners[value]
+                    # A value may be an id and a phone at once.
+                    owners += [owner] if owner not in owners else []
                 if name == "phone":
                     of_phone[value].append(owner)
-        for row in state.rows(
-            "SELECT phone, phone_number_id FROM numbers_seen"
-            " WHERE phone IN (SELECT value FROM json_each(?)) ORDER BY phone, phone_number_id",
-            [json.dumps(list(of_phone))],
-        ):
-            owners = self._owners[row["phone_number_id"]]
-            owners += [owner for owner in of_phone[row["phone"]] if owner not in owners]
+        for phone, ids in Signs(state).ids_of_phones(of_phone).items():
+            for phone_number_id in ids:
+                owners = self._owners[phone_number_id]
+                owners += [owner for owner in of_phone[phone] if owner not in owners]
 
     @property
     def all_numbers(self) -> list[str]:
@@ -198,7 +211,7 @@ class Numbers:
 
     def of(self, owners: AbstractSet[int]) -> list[str]:
         """Those of some owners."""
-        return [number for number, its in self._owners.items() if not owners.isdisjoint(its)]
+        return [key for key, known in self._owners.items() if not owners.isdisjoint(known)]
 
     def by_owner(self) -> dict[int, list[str]]:
         """The numbers of each owner."""
@@ -209,7 +222,7 @@ class Numbers:
         return found
 
     def owners(self, number: str, named: Collection[str]) -> list[int]:
-        """Whose an event is that stands under a number and names these addresses."""
+        """The owners that an event with this key and these addresses is about."""
         known = self._owners.get(number, ())
         return [owner for owner in known if not self._addresses[owner].isdisjoint(named)]
 
@@ -398,6 +411,7 @@ class EventLog:
 
         `kinds` and `addresses` None mean all. An address is one of `phone_number_id:...`,
         `phone:...`, `respondio_channel_id:...`, or `waba_id:...` for what concerns a whole account.
+        With addresses, the projection of the channels has caught up.
         """
         conditions: dict[str, list[object]] = {}
         if since is not None:
@@ -431,10 +445,11 @@ class EventLog:
 
         At most so many of each. In one statement for all.
         """
-        limit = -1 if most is None else most
-        rows = self._state.tuples(
-            _OF_EACH, [json.dumps(numbers.all_numbers), kind, to_text(since), limit]
-        )
+        sought = [json.dumps(numbers.all_numbers), kind, to_text(since)]
+        if most is None:
+            rows = self._state.tuples(_OF_EACH, sought)
+        else:
+            rows = self._state.tuples(_FEW_OF_EACH, [*sought, most])
         found: dict[int, list[Event]] = {owner: [] for owner in numbers.addresses}
         for event in sorted(map(_event, rows), key=lambda it: (it.at, it.event_id), reverse=True):
             for owner in numbers.owners(number_of(event), named_addresses(event)):
@@ -492,11 +507,12 @@ class EventLog:
         window after an ad are neither free nor charged ones here (Meta: pricing of non-template
         messages).
         """
-        of_whom, wanted = "1 = 1", [Kind.STATUS, f"{month}-", f"{month}-~"]
-        if numbers is not None:
-            of_whom = f"{NUMBER} IN (SELECT value FROM json_each(?))"
-            wanted.insert(0, json.dumps(numbers.all_numbers))
-        rows = self._state.rows(_ANSWERS.format(of_whom=of_whom), wanted)
+        wanted = [Kind.STATUS, f"{month}-", f"{month}-~"]
+        if numbers is None:
+            rows = self._state.rows(_ANSWERS_OF_ALL, wanted)
+        else:
+            sought = json.dumps(numbers.all_numbers)
+            rows = self._state.rows(_ANSWERS_OF_NUMBERS, [sought, *wanted])
         found = []
         for row in rows:
             known = [name for name in _ADDRESS_NAMES if row[name] is not None]
@@ -535,9 +551,7 @@ class EventLog:
         """Those of these messages that also came in as ordinary ones, for any of the addresses."""
         numbers = Numbers(self._state, {0: tuple(addresses)}).all_numbers
         rows = self._state.tuples(
-            f"SELECT DISTINCT message_id FROM events WHERE {NUMBER} IN"
-            " (SELECT value FROM json_each(?)) AND kind = ? AND at >= ?"
-            " AND message_id IN (SELECT value FROM json_each(?))",
+            _DELIVERED_AFTER_ALL,
             [json.dumps(numbers), Kind.MESSAGE, to_text(since), json.dumps(sorted(message_ids))],
         )
         return {message_id for (message_id,) in rows}

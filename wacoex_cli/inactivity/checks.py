@@ -32,7 +32,7 @@ from wacoex_cli.channels.model import (
     address_of,
     values_of,
 )
-from wacoex_cli.channels.store import FOR_EVER, AccountEvents, Channels, Facts, Signs, SignSearch
+from wacoex_cli.channels.store import FOR_EVER, Channels, Facts, Signs, SignSearch, read_once
 from wacoex_cli.devices.store import Devices
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import (
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.channels.store import ReadOnce
     from wacoex_cli.devices.model import Interval
     from wacoex_cli.errors import WacoexError
     from wacoex_cli.foundation.settings import InactivitySettings
@@ -96,20 +97,24 @@ def standings(
     channels: Sequence[Channel],
     now: datetime,
     more: Mapping[int, Sequence[Sign]] | None = None,
+    known: ReadOnce | None = None,
 ) -> dict[int, Standing]:
     """The countdown of each channel by channel_id, with the settings of each.
 
-    `more` is evidence that is not stored, by channel_id. Events that came in are seen once the
-    projection of the channels has caught up, which is the caller's to do.
+    `more` is evidence that is not stored, by channel_id; `known` is what the caller has read of
+    the channels. Events that came in are seen once the projection of the channels has caught up,
+    which is the caller's to do.
     """
     state = workspace.state
-    account_events = AccountEvents(state).of_channels(channels)
+    known = known or read_once(state, channels)
     alone = Devices(state).primary_only_by_channel([channel.channel_id for channel in channels])
-    stored = _StoredEvidence(state, channels, now + rule.CLOCKS_DIFFER_AT_MOST, alone)
+    until = now + rule.CLOCKS_DIFFER_AT_MOST
+    stored = _StoredEvidence(state, known.addresses, until, alone)
     found = {}
     for channel in channels:
         number = channel.channel_id
-        extra = [*reconnections(channel, account_events[number]), *(more or {}).get(number, ())]
+        again = reconnections(channel, known.account_events[number])
+        extra = [*again, *(more or {}).get(number, ())]
         signs = stored.that_can_decide(number, extra)
         found[number] = rule.standing(signs, workspace.settings_for(channel.name).inactivity, now)
     return found
@@ -145,9 +150,10 @@ def onboarding_signs(channel: Channel, values: Mapping[str, Any], now: datetime)
 
 def last_proof(state: State, channel: Channel, now: datetime) -> Sign | None:
     """The newest evidence of the grade proof that is not later than now."""
-    account_events = AccountEvents(state).of_channels([channel])[channel.channel_id]
-    stored = _StoredEvidence(state, [channel], now, {})
-    again = [sign for sign in reconnections(channel, account_events) if sign.at <= stored.until]
+    known = read_once(state, [channel])
+    stored = _StoredEvidence(state, known.addresses, now, {})
+    connected = reconnections(channel, known.account_events[channel.channel_id])
+    again = [sign for sign in connected if sign.at <= stored.until]
     return max(
         (*stored.proofs(channel.channel_id), *again),
         key=lambda sign: (sign.at, sign.kind.value),
@@ -164,14 +170,14 @@ class _StoredEvidence:
     def __init__(
         self,
         state: State,
-        channels: Sequence[Channel],
+        addresses: Mapping[int, Sequence[str]],
         until: datetime,
         alone: Mapping[int, Sequence[Interval]],
     ) -> None:
         self.until = to_text(until)
         self._signs = Signs(state)
         self._alone = alone
-        self._addresses = self._signs.addresses_by_channel(channels)
+        self._addresses = addresses
         self._newest, self._ahead = self._newest_signs()
         self._strong = self._strong_echoes()
         self._first_changes = self._first_of_phonebooks()
@@ -225,10 +231,10 @@ class _StoredEvidence:
         for (key, kind), sign in known.items():
             if sign and sign.at > self.until:
                 late.append((key, kind))
-                newest = max((sign, *ahead.get(key, ())), key=lambda its: its.order)
+                newest = max((sign, *ahead.get(key, ())), key=lambda known: known.order)
                 ahead[key] = [newest]
         known |= zip(late, self._search(late, self.until), strict=True)
-        return {its: [sign] for its, sign in known.items() if sign}, ahead
+        return {sought: [sign] for sought, sign in known.items() if sign}, ahead
 
     def _search(
         self, sought: Sequence[tuple[int, EvidenceKind]], until: str
@@ -305,7 +311,7 @@ def standing_check(workspace: Workspace, channel: Channel) -> StandingCheck:
         elif is_hidden:
             note_hidden(facts, VISIBLE, caller)
         with state.transaction():
-            sightings = [its.to_fact(name) for name, its in facts.sightings.items()]
+            sightings = [seen.to_fact(name) for name, seen in facts.sightings.items()]
             # Pages call the business by its name, also before the first `wacoex status`.
             names = [fact for fact in read if fact.name == BUSINESS_NAME]
             Facts(state).store(key, [*names, *sightings])

@@ -95,12 +95,17 @@ class Broadcasts:
         )
         return [_broadcast(row) for row in found]
 
-    def in_status(self, statuses: Collection[Status]) -> list[Broadcast]:
-        """Broadcasts of all channels in one of these statuses, newest first."""
+    def in_status(
+        self, statuses: Collection[Status], channel_ids: Collection[int] | None = None
+    ) -> list[Broadcast]:
+        """Broadcasts in one of these statuses, newest first: of all channels, or of these."""
+        among = [json.dumps(sorted(statuses))]
+        condition = "b.status IN (SELECT value FROM json_each(?))"
+        if channel_ids is not None:
+            among.append(json.dumps(sorted(channel_ids)))
+            condition += " AND b.channel_id IN (SELECT value FROM json_each(?))"
         found = self.state.rows(
-            f"{_BROADCAST} WHERE b.status IN (SELECT value FROM json_each(?))"
-            " ORDER BY b.broadcast_id DESC",
-            [json.dumps(sorted(statuses))],
+            f"{_BROADCAST} WHERE {condition} ORDER BY b.broadcast_id DESC", among
         )
         return [_broadcast(row) for row in found]
 

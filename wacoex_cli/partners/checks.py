@@ -16,7 +16,7 @@ from wacoex_cli.partners.rule import PARTNER_NAME, DriftKind
 from wacoex_cli.platforms.events import read_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.facts import AppsSeen, ChannelFacts, Connection, WorkspaceList
@@ -102,7 +102,7 @@ def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_direct: bool) -
 
 def check_account(
     events: Iterable[AccountEvent],
-    templates: Iterable[Event],
+    templates: Collection[Event],
     values: Mapping[str, Any],
     channel: str,
     now: datetime,
@@ -114,6 +114,8 @@ def check_account(
     facts read at `observed_at`. A restriction that has ended does not count (Meta: account_update).
     """
     ordered = sorted(events, key=lambda event: (event.at, event.event_key))
+    if not (ordered or templates or values):
+        return []
     found = [
         *_disabled(ordered, now),
         *_restrictions(ordered, now),

@@ -98,22 +98,27 @@ class CheckedPartner(NamedTuple):
 def show_partners(workspace: Workspace, name: str | None) -> Result:
     """What `partner check` shows of one channel, or of all; see `check`."""
     now = workspace.clock.now()
-    found = check(workspace, name, now)
+    found, notes = check(workspace, name, now)
     failed = ((checked.channel.name, error) for checked in found for error in checked.failures)
     return Result(
         {
             "findings": [finding.to_json() for checked in found for finding in checked.findings],
+            "notes": notes,
             "partners": [checked.to_json() for checked in found],
         },
-        _text(found, now),
+        _text(found, notes, now),
         exit_code=check_exit_status(worst(checked.verdict for checked in found)),
         errors=cannot_check(failed),
+        beside_rows=notes,
     )
 
 
-def check(workspace: Workspace, name: str | None, now: datetime) -> list[CheckedPartner]:
+def check(
+    workspace: Workspace, name: str | None, now: datetime
+) -> tuple[list[CheckedPartner], list[str]]:
     """Look at one channel, or at all that are not archived, worst first; keep the facts read.
 
+    With them the notes of the look: how old the facts are, or how they were read.
     Raises UsageError for an unknown or archived channel, or when there is none.
     """
     # Imported only now: who judges what is stored does not wait for what asks.
@@ -130,7 +135,8 @@ def check(workspace: Workspace, name: str | None, now: datetime) -> list[Checked
     numbers = Numbers(state, Signs(state).addresses_by_channel(channels))
     rows = rows_of(workspace, channels, numbers, now)
     found = [_judged(facts[key], rows[key]) for key in facts]
-    return sorted(found, key=lambda checked: (by_severity(checked.verdict), checked.channel.name))
+    found.sort(key=lambda checked: (by_severity(checked.verdict), checked.channel.name))
+    return found, look.notes
 
 
 def rows_of(
@@ -195,7 +201,9 @@ def _unseen(facts: ChannelFacts) -> list[Finding]:
     ]
 
 
-def _text(found: Sequence[CheckedPartner], now: datetime) -> Iterator[Table | ForPerson]:
+def _text(
+    found: Sequence[CheckedPartner], notes: Sequence[str], now: datetime
+) -> Iterator[Table | ForPerson]:
     """A line for each channel; for a person also what it rests on, and what was found."""
     yield Table(_COLUMNS, [_row(checked) for checked in found], folds=True)
     for checked in found:
@@ -203,6 +211,8 @@ def _text(found: Sequence[CheckedPartner], now: datetime) -> Iterator[Table | Fo
         yield ForPerson(lines)
     findings = [finding for checked in found for finding in checked.findings]
     yield ForPerson(finding_blocks(findings, now))
+    for note in notes:
+        yield ForPerson(f"note: {note}")
     if any(checked.seen.is_available for checked in found):
         yield ForPerson(f"\n{rule.NO_PROOF}")
 
