@@ -136,7 +136,8 @@ async def facts_of_numbers(
             return listed.error
         given: Mapping[str, Any] = {}
         refused: dict[str, str] = {}
-        fields = missing = PHONE_NUMBER_FIELDS
+        fields: tuple[str, ...] = PHONE_NUMBER_FIELDS
+        missing = fields
         if node is not None:
             fields = tuple(name for name in fields if name not in in_doubt)
             wanted = (_VITAL_FIELDS | left_out) - node.keys() - listed.refused.keys()
