@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
 
 from wacoex_cli.channels.facts import ChannelFacts, ConnectionState
 from wacoex_cli.channels.look import Look
-from wacoex_cli.channels.model import Channel
-from wacoex_cli.foundation.clock import SystemClock
+from wacoex_cli.channels.model import Channel, Fact
+from wacoex_cli.foundation.clock import SystemClock, to_text
 from wacoex_cli.foundation.http import Http
 from wacoex_cli.foundation.workspace import Workspace, open_workspace
 from wacoex_cli.sandbox.defaults import default_world
@@ -101,8 +103,9 @@ def test_the_list_of_an_account_gives_all_its_numbers(ask: Ask, world: World) ->
     assert found["shop-7"].values["quality_rating"] == "RED"
     assert found["shop-8"].values["health_status"]["can_send_message"] == "AVAILABLE"
     assert requests(world, "/phone_numbers") == 3
-    assert world.log.summary()["reads"] == 6
-    assert (look.calls, look.notes) == ({WABA_ID: 6}, [])
+    # Token, account, apps, and a number that shows which fields the list leaves out.
+    assert world.log.summary()["reads"] == 3 + 3 + 1
+    assert (look.calls, look.notes) == ({WABA_ID: 7}, [])
 
 
 def test_a_number_alone_in_its_account_is_read_alone(ask: Ask, world: World) -> None:
@@ -122,34 +125,69 @@ def test_no_more_pages_are_read_than_numbers_are_wanted(ask: Ask, world: World) 
     assert requests(world, "POST /v26.0") == 1
 
 
-# Two of the numbers find out whether Meta takes such a request.
-@pytest.mark.parametrize(("calls_before", "pages", "batches"), [(0, 1, 10), (1000, 6, 0)])
-def test_what_would_be_many_pages_is_read_side_by_side_while_the_hour_has_room(
-    workspace: Workspace, world: World, calls_before: int, pages: int, batches: int
-) -> None:
-    found = [ChannelFacts(channel, NOW) for channel in put(world, 500)]
+class Changed(httpx.AsyncBaseTransport):
+    """Passes on what the world answers, changed."""
 
-    workspace.run(Look(workspace, NOW, {WABA_ID: calls_before}).read(found))
+    def __init__(self, world: World, change: Callable[[httpx.Request, Any], Any]) -> None:
+        self._inner = httpx.ASGITransport(application(world))
+        self._change = change
 
-    assert unknown({facts.name: facts for facts in found}) == []
-    assert requests(world, "/phone_numbers") == pages
-    assert requests(world, "POST /v26.0") == batches
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await self._inner.handle_async_request(request)
+        body = json.loads(await answer.aread())
+        return httpx.Response(answer.status_code, json=self._change(request, body))
 
 
-@pytest.mark.parametrize("settings", [{"takes_batches": False}, {"batch_passes_token": False}])
-def test_many_pages_are_read_where_meta_takes_no_request_for_several_numbers(
-    ask: Ask, world: World, settings: dict[str, bool]
-) -> None:
-    channels = put(world, 500)
-    world.patch_settings(settings)
+def test_a_list_whose_cursors_repeat_ends(ask: Ask, workspace: Workspace, world: World) -> None:
+    channels = put(world, 10)
+    world.hidden.add(channels[2].phone_number_id or "")
+
+    def go_round(request: httpx.Request, body: Any) -> Any:
+        if request.url.path.endswith("/phone_numbers"):
+            paging = {"cursors": {"after": request.url.params.get("after", "b64")}, "next": "more"}
+            return {"data": body.get("data", []), "paging": paging}
+        return body
+
+    workspace.http = Http(SystemClock(), log=lambda text: None, transport=Changed(world, go_round))
 
     found, _ = ask(channels)
 
-    assert unknown(found) == []
-    assert requests(world, "/phone_numbers") == 6
-    assert requests(world, "POST /v26.0") == 1
-    # Token, account, apps, and the two numbers that found out.
-    assert world.log.reads.total() == 6 + 1 + 5
+    assert unknown(found) == ["shop-2"]
+    assert requests(world, "/phone_numbers") == 2
+
+
+def test_an_answer_about_another_number_is_not_taken_for_this_one(
+    ask: Ask, workspace: Workspace, world: World
+) -> None:
+    channels = put(world, 4)
+    world.patch_settings({"list_omits": frozenset({"health_status"})})
+
+    def swap(request: httpx.Request, body: Any) -> Any:
+        return [body[1], body[0], *body[2:]] if isinstance(body, list) else body
+
+    workspace.http = Http(SystemClock(), log=lambda text: None, transport=Changed(world, swap))
+
+    found, _ = ask(channels)
+
+    assert unknown(found) == ["shop-0", "shop-1"]
+    assert found["shop-0"].failures["number"].code == "unusable_answer"
+
+
+def test_an_error_that_nobody_expects_ends_the_wait_for_the_answers(
+    ask: Ask, workspace: Workspace, world: World
+) -> None:
+    channels = put(world, 4)
+    world.patch_settings({"list_omits": frozenset({"health_status"})})
+
+    def fail(request: httpx.Request, body: Any) -> Any:
+        if isinstance(body, list):
+            raise RuntimeError("a fault of the program")
+        return body
+
+    workspace.http = Http(SystemClock(), log=lambda text: None, transport=Changed(world, fail))
+
+    with pytest.raises(RuntimeError, match="a fault of the program"):
+        ask(channels)
 
 
 def test_a_field_that_the_list_refuses_is_read_for_each_number_many_in_a_request(
@@ -205,6 +243,63 @@ def test_what_verdicts_rest_on_is_read_for_each_number_where_the_list_leaves_it_
     ]
 
 
+@pytest.mark.parametrize("fields", [{"health_status"}, {"status", "is_on_biz_app"}])
+def test_a_number_whose_vital_fields_meta_gives_nowhere_is_unknown(
+    ask: Ask, world: World, fields: set[str]
+) -> None:
+    channels = put(world, 5)
+    world.patch_settings({"list_omits": frozenset(fields)})
+    unlucky = channels[3].phone_number_id or ""
+    world.faults.replace([Fault("refuse", on="reads", path=f"/{unlucky}", code=100, subcode=33)])
+
+    found, _ = ask(channels)
+
+    assert unknown(found) == ["shop-3"]
+    assert found["shop-3"].failures["number"].details["subcode"] == 33
+
+
+def test_any_field_that_the_list_leaves_out_is_read_for_each_number(ask: Ask, world: World) -> None:
+    channels = put(world, 5)
+    for place, rating in enumerate(("GREEN", "YELLOW", "RED", "GREEN", "GREEN")):
+        world.nodes[channels[place].phone_number_id or ""].patch({"quality_rating": rating})
+    world.patch_settings({"list_omits": frozenset({"quality_rating"})})
+
+    found, look = ask(channels)
+
+    assert found["shop-2"].values["quality_rating"] == "RED"
+    assert found["shop-3"].values["quality_rating"] == "GREEN"
+    assert look.notes == [
+        f"the list of account {WABA_ID} does not give `quality_rating`: read for each number"
+    ]
+
+
+def test_a_fact_stays_as_it_was_where_nobody_can_say_whether_the_list_leaves_it_out(
+    workspace: Workspace, world: World
+) -> None:
+    world.patch_settings({"list_omits": frozenset({"quality_rating"})})
+    channels = put(world, 2)
+    before = Fact("quality_rating", "RED", "meta", to_text(NOW))
+    found = [ChannelFacts(channel, NOW, facts=[before]) for channel in channels]
+    probed = channels[0].phone_number_id or ""
+    world.faults.replace([Fault("refuse", on="reads", path=f"/{probed}", code=100, subcode=33)])
+
+    workspace.run(Look(workspace, NOW, {}).read(found))
+
+    assert [facts.values["quality_rating"] for facts in found] == ["RED", "RED"]
+    assert all("quality_rating" not in {fact.name for fact in its.read} for its in found)
+
+
+def test_notes_do_not_grow_with_the_accounts(ask: Ask, world: World) -> None:
+    channels = [*put(world, 3), *put(world, 3, OTHER_ACCOUNT, first=3)]
+    world.patch_settings({"list_omits": frozenset({"health_status"}), "takes_batches": False})
+
+    _, look = ask(channels)
+
+    listed, batches = look.notes
+    assert listed == "the lists of 2 accounts do not give `health_status`: read for each number"
+    assert batches.startswith("Meta takes no request for several numbers")
+
+
 @pytest.mark.parametrize("code", [4, 17, 80008])
 def test_a_number_that_is_refused_for_too_many_calls_is_unknown_and_ends_the_asking(
     ask: Ask, world: World, code: int
@@ -236,7 +331,8 @@ def test_a_request_that_is_refused_for_too_many_calls_is_not_made_number_by_numb
 
     assert len(unknown(found)) == 120
     assert {facts.failures["number"].code for facts in found.values()} == {"meta_4"}
-    assert requests(world, "GET /v26.0/1000000000") == 0
+    # The one that shows which fields the list leaves out went before.
+    assert requests(world, "GET /v26.0/1000000000") == 1
 
 
 def test_a_number_that_meta_had_no_time_for_is_read_alone(ask: Ask, world: World) -> None:

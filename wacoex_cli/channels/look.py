@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from collections.abc import Coroutine, Sequence
 from datetime import timedelta
@@ -29,9 +30,9 @@ from wacoex_cli.channels.nodes import (
     Batches,
     JoinedReads,
     concerns_a_field,
+    facts_of_numbers,
     is_throttled,
     read_node,
-    read_numbers,
 )
 from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for, respondio_for
 from wacoex_cli.channels.store import Facts
@@ -67,8 +68,8 @@ _TOKEN_REFUSED = frozenset({"meta_102", "meta_190"})
 class Look:
     """Asks about channels. `calls` are the reads made, by waba_id.
 
-    `notes` say what Meta did not give together and had to be read for each number, and that
-    facts of the last hour stand in for what Meta refused.
+    `notes` say which fields were read for each number, and where Meta refused and the facts are
+    up to an hour old.
     `calls_in_hour` are those of the present clock hour: a number that was read within the hour is
     not read again once they are spent. None for a look that is not rationed. `is_patient` is for
     somebody who waits for one channel: answers have no time limit, and a failed read is tried
@@ -84,7 +85,6 @@ class Look:
         is_patient: bool = False,
     ) -> None:
         self.calls: dict[str, int] = {}
-        self.notes: list[str] = []
         self.clock_skew_seconds: float | None = None
         self._workspace = workspace
         self._now = now
@@ -96,11 +96,19 @@ class Look:
         self._started = workspace.clock.monotonic()
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._shared: dict[tuple[str, ...], asyncio.Task[Any]] = {}
-        # By who asks: whether Meta takes several questions in one request.
+        self._said: list[str] = []
+        # By fields that a list does not give: the accounts whose list that is.
+        self._read_for_each: dict[tuple[str, ...], list[str]] = {}
+        # By server: whether it takes several questions in one request.
         self._batches: dict[str, Batches] = {}
         self._joined: dict[str, JoinedReads] = {}
         # By who asks and the account: the numbers that are read together.
         self._together: dict[tuple[str, str], list[str]] = {}
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for each thing to know, however many accounts it is true of."""
+        return [*itertools.starmap(_not_listed, self._read_for_each.items()), *self._said]
 
     async def read(
         self,
@@ -221,8 +229,8 @@ class Look:
         return meta_for(self._workspace, channel, patience_seconds=patience)
 
     def _note_once(self, note: str) -> None:
-        if note not in self.notes:
-            self.notes.append(note)
+        if note not in self._said:
+            self._said.append(note)
 
     def _count(self, meta: Meta, channel: Channel) -> None:
         account = _account(channel)
@@ -329,17 +337,21 @@ class Look:
         number_ids = self._together.get((meta.caller, waba_id or ""), [])
         if waba_id is None or len(number_ids) <= 1:
             return await self.ask(read_phone_number(meta, number_id, self._now))
-        spare = CALLS_PER_HOUR // 2 - (self._calls_before or {}).get(waba_id, 0)
+        batches, now = self._batches_of(meta), self._now
+
+        def note_fields(fields: tuple[str, ...]) -> None:
+            self._read_for_each.setdefault(fields, []).append(waba_id)
+
         found = await self._shared_by(
             (meta.caller, waba_id, "all numbers"),
-            lambda: read_numbers(
-                meta, waba_id, number_ids, self._now, self.ask, self._batches_of(meta), spare
+            lambda: facts_of_numbers(
+                meta, waba_id, number_ids, now, self.ask, batches, note_fields
             ),
         )
         return found[number_id]
 
     def _batches_of(self, meta: Meta) -> Batches:
-        return self._batches.setdefault(meta.caller, Batches(self.notes.append))
+        return self._batches.setdefault(meta.server, Batches(self._note_once))
 
     async def _see(
         self,
@@ -482,6 +494,16 @@ def answered(answer: Answer | WacoexError) -> Answer:
     return answer
 
 
+def _not_listed(fields: Sequence[str], accounts: Collection[str]) -> str:
+    """That lists of accounts do not give these fields."""
+    names, different = ", ".join(f"`{name}`" for name in fields), set(accounts)
+    if len(different) == 1:
+        whose = f"the list of account {next(iter(different))} does"
+    else:
+        whose = f"the lists of {len(different)} accounts do"
+    return f"{whose} not give {names}: read for each number"
+
+
 def _account(channel: Channel) -> str:
     return channel.waba_id or channel.phone_number_id or ""
 
@@ -489,7 +511,7 @@ def _account(channel: Channel) -> str:
 def _says_nothing(facts: Sequence[Fact]) -> bool:
     names = {"status", "is_on_biz_app", "health_status"}
     values = [fact.value for fact in facts if fact.name in names and fact.is_available]
-    return bool(values) and all(value is None for value in values)
+    return all(value is None for value in values)
 
 
 async def read_respondio(respondio: RespondIO, now: datetime) -> WorkspaceList:

@@ -50,7 +50,7 @@ _PERMISSIONS = frozenset({3, 10, *range(200, 300)})
 # What the Graph says where the token of the request does not reach the questions in it.
 _NO_TOKEN_SEEN = frozenset({0, 104, 2500})
 _NAMED_FIELD = re.compile(r"nonexisting field \((\w+)\)")
-_LARGE_PAGE, _SMALL_PAGE, _FEW_PAGES = 100, 25, 3
+_LARGE_PAGE, _SMALL_PAGE = 100, 25
 _UNUSABLE = "unusable_answer"
 _MAY_BE_THE_BATCH = frozenset({_UNUSABLE, "too_slow", "redirected"})
 
@@ -108,59 +108,52 @@ def is_throttled(error: object) -> bool:
     return isinstance(error, WacoexError) and error.details.get("code") in _THROTTLED
 
 
-async def read_numbers(
+async def facts_of_numbers(
     meta: Meta,
     waba_id: str,
     number_ids: Collection[str],
     now: datetime,
     ask: Ask,
     batches: Batches,
-    spare_reads: int,
+    note_fields: Callable[[tuple[str, ...]], None],
 ) -> dict[str, list[Fact] | WacoexError]:
     """The facts of numbers of one account by their ids, or why a number could not be read.
 
-    The list of the account gives them all, a page after the other. What it refuses or leaves out
-    is read for each number, up to 50 in one request; `batches` notes which fields that are. Many
-    numbers that would need many pages are read so too, side by side, if Meta takes such requests,
-    and if they are no more than `spare_reads`: Meta counts each number.
+    The list of the account gives them all, a page after the other: Meta counts a page once, and
+    each number of a batch. Fields that the list refuses or leaves out are read for each number, up
+    to 50 in one request; `note_fields` hears which fields those are.
     """
     reads = JoinedReads(meta, ask, batches)
-
-    async def may_read_each(left: frozenset[str]) -> bool:
-        return len(left) <= spare_reads and await reads.are_possible(left)
-
-    wanted = frozenset(number_ids)
-    listed = await _list_numbers(meta, waba_id, wanted, PHONE_NUMBER_FIELDS, ask, may_read_each)
+    listed = await _list_numbers(meta, waba_id, frozenset(number_ids), PHONE_NUMBER_FIELDS, ask)
     reads.note_throttling(listed.error)
-    given_by_list = {name for node in listed.nodes.values() for name in node}
-    not_given = {*listed.refused, *(_VITAL_FIELDS - given_by_list if listed.nodes else ())}
-    if not_given:
-        names = ", ".join(f"`{name}`" for name in sorted(not_given))
-        batches.note(f"the list of account {waba_id} does not give {names}: read for each number")
+    left_out, in_doubt = await _left_out(listed, reads)
+    if listed.refused or left_out:
+        note_fields(tuple(sorted({*listed.refused, *left_out})))
 
-    async def read(number_id: str) -> list[Fact] | WacoexError:
+    async def facts_of_number(number_id: str) -> list[Fact] | WacoexError:
         node = listed.nodes.get(number_id)
         if node is None and listed.error is not None and not _may_ask_each(listed.error):
             return listed.error
         given: Mapping[str, Any] = {}
         refused: dict[str, str] = {}
-        missing: tuple[str, ...] = PHONE_NUMBER_FIELDS
+        fields: tuple[str, ...] = PHONE_NUMBER_FIELDS
+        missing = fields
         if node is not None:
-            missing = (
-                *listed.refused,
-                *sorted(_VITAL_FIELDS - node.keys() - listed.refused.keys()),
-            )
+            fields = tuple(name for name in fields if name not in in_doubt)
+            wanted = (_VITAL_FIELDS | left_out) - node.keys() - listed.refused.keys()
+            missing = (*listed.refused, *sorted(wanted))
         if missing:
             try:
                 given, refused = await read_node(reads.read, number_id, missing)
             except WacoexError as error:
-                if node is None or isinstance(error, TemporaryError):
+                is_vital = not _VITAL_FIELDS.isdisjoint(missing)
+                if node is None or is_vital or isinstance(error, TemporaryError):
                     return error
                 refused = dict.fromkeys(missing, error.message)
-        return from_node("", PHONE_NUMBER_FIELDS, {**(node or {}), **given}, refused, to_text(now))
+        return from_node("", fields, {**(node or {}), **given}, refused, to_text(now))
 
     ids = list(dict.fromkeys(number_ids))
-    return dict(zip(ids, await asyncio.gather(*map(read, ids)), strict=True))
+    return dict(zip(ids, await asyncio.gather(*map(facts_of_number, ids)), strict=True))
 
 
 class _NumberList(NamedTuple):
@@ -172,17 +165,11 @@ class _NumberList(NamedTuple):
 
 
 async def _list_numbers(
-    meta: Meta,
-    waba_id: str,
-    wanted: frozenset[str],
-    fields: Sequence[str],
-    ask: Ask,
-    may_read_each: Callable[[frozenset[str]], Awaitable[bool]],
+    meta: Meta, waba_id: str, wanted: frozenset[str], fields: Sequence[str], ask: Ask
 ) -> _NumberList:
     """The wanted numbers of an account, as far as its list has them.
 
-    No more pages are read than there are numbers wanted: each of them alone would cost less. It
-    ends early where many are left and each of them may be read instead.
+    No more pages are read than there are numbers wanted: each of them alone would cost less.
     """
 
     async def first_number(account: str, some: Sequence[str]) -> Node:
@@ -191,7 +178,9 @@ async def _list_numbers(
 
     nodes: dict[str, Node] = {}
     refused: Mapping[str, str] = {}
-    given, after, size, pages = list(fields), None, _LARGE_PAGE, 0
+    given, size, pages = list(fields), _LARGE_PAGE, 0
+    after: str | None = None
+    cursors: set[str] = set()
     while pages < len(wanted) and not wanted <= nodes.keys():
         page = await ask(meta.numbers_page(waba_id, given, after, size))
         if isinstance(page, WacoexError):
@@ -210,11 +199,33 @@ async def _list_numbers(
             continue
         pages += 1
         nodes |= {str(node.get("id")): node for node in page.nodes if node.get("id") in wanted}
-        after, left = page.after, wanted - nodes.keys()
-        is_long = len(left) > _FEW_PAGES * _LARGE_PAGE
-        if after is None or (is_long and await may_read_each(left)):
+        after = page.after
+        if after is None or after in cursors:
             break
+        cursors.add(after)
     return _NumberList(nodes, refused)
+
+
+async def _left_out(
+    listed: _NumberList, reads: JoinedReads
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Fields that the list gives of no number although the numbers have them, and those in doubt.
+
+    A number that is read by itself shows which they are; where that fails, they are in doubt. The
+    vital ones count as left out without it.
+    """
+    if not listed.nodes:
+        return frozenset(), frozenset()
+    given_by_list = {name for node in listed.nodes.values() for name in node}
+    absent = frozenset(PHONE_NUMBER_FIELDS) - given_by_list - listed.refused.keys()
+    vital, others = absent & _VITAL_FIELDS, absent - _VITAL_FIELDS
+    if not others:
+        return vital, frozenset()
+    try:
+        given, _ = await read_node(reads.read, min(listed.nodes), sorted(others))
+    except WacoexError:
+        return vital, others
+    return vital | (others & given.keys()), frozenset()
 
 
 def _may_ask_each(error: WacoexError) -> bool:
@@ -229,10 +240,10 @@ class _NumberRead:
     fields: Sequence[str]
     answer: asyncio.Future[Node]
 
-    def settle(self, answer: Node | WacoexError) -> None:
+    def settle(self, answer: Node | Exception) -> None:
         if self.answer.done():
             return
-        if isinstance(answer, WacoexError):
+        if isinstance(answer, Exception):
             self.answer.set_exception(answer)
         else:
             self.answer.set_result(answer)
@@ -245,7 +256,7 @@ class Batches:
     """
 
     def __init__(self, note: Callable[[str], None]) -> None:
-        self.note = note
+        self._note = note
         self.are_refused = False
         self._is_tried = False
         self._first = asyncio.Lock()
@@ -254,7 +265,7 @@ class Batches:
         """Remember that Meta takes no such request."""
         if not self.are_refused:
             self.are_refused = True
-            self.note(f"Meta takes no request for several numbers ({reason}): each is read alone")
+            self._note(f"Meta takes no request for several numbers ({reason}): each is read alone")
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -296,12 +307,6 @@ class JoinedReads:
         self._waiting.append(question)
         return await question.answer
 
-    async def are_possible(self, number_ids: Collection[str]) -> bool:
-        """Whether these numbers can be read in a few requests; two of them find out."""
-        two = sorted(number_ids)[:2] if not self._batches.are_refused else ()
-        await asyncio.gather(*(self.read(it, ["id"]) for it in two), return_exceptions=True)
-        return not self._batches.are_refused and self._throttled is None
-
     def note_throttling(self, answer: object) -> None:
         """Ask no more where an answer is a refusal for too many calls."""
         if isinstance(answer, WacoexError) and is_throttled(answer):
@@ -315,12 +320,19 @@ class JoinedReads:
             task.add_done_callback(self._running.discard)
 
     async def _answer(self, questions: Sequence[_NumberRead]) -> None:
-        """Give each question its answer; never raises."""
+        """Give each question its answer, or what ended the asking."""
         left = questions
-        if len(questions) > 1:
-            async with self._batches.turn():
-                left = await self._together(questions)
-        await asyncio.gather(*map(self._read_alone, left))
+        try:
+            if len(questions) > 1:
+                async with self._batches.turn():
+                    left = await self._together(questions)
+            await asyncio.gather(*map(self._read_alone, left))
+        except Exception as error:
+            for question in questions:
+                question.settle(error)
+        finally:
+            for question in questions:
+                question.answer.cancel()
 
     async def _together(self, questions: Sequence[_NumberRead]) -> Sequence[_NumberRead]:
         """Ask them in one request; returns those that must be read alone."""

@@ -136,8 +136,9 @@ class Meta:
         self._http = http
         self._token = token
         self._app_secret = app_secret
-        self._root = f"{base_url}/{api_version}"
-        self.caller = hashlib.sha256(f"{self._root} {token.reveal()}".encode()).hexdigest()
+        self.server = f"{base_url}/{api_version}"
+        """Where it asks: the address of the Graph API with its version."""
+        self.caller = hashlib.sha256(f"{self.server} {token.reveal()}".encode()).hexdigest()
         """The same for all that ask the same server with the same token."""
 
     async def phone_number(self, phone_number_id: str, fields: Sequence[str]) -> Node:
@@ -177,7 +178,7 @@ class Meta:
         the token beside the batch; that the header will do there is not documented.
         """
         self.calls += len(questions)
-        version, proof = self._root.rpartition("/")[2], self._proof()
+        version, proof = self.server.rpartition("/")[2], self._proof()
         batch = [
             {
                 "method": "GET",
@@ -188,7 +189,7 @@ class Meta:
         ]
         answer = await self._http.read(
             "POST",
-            self._root,
+            self.server,
             headers=self._headers(),
             params=proof,
             json={"batch": batch, "include_headers": False},
@@ -242,7 +243,7 @@ class Meta:
 
         This lives at another host of Meta's, without a version. Source: "Meta: template archival".
         """
-        base_url = self._root.rpartition("/")[0].replace("//graph.facebook.", "//api.facebook.")
+        base_url = self.server.rpartition("/")[0].replace("//graph.facebook.", "//api.facebook.")
         verb = "unarchive" if takes_back else "archive"
         url = f"{base_url}/{waba_id}/message_templates/{verb}"
         said = await self._change_template("", {"hsm_ids": list(template_ids)}, url=url)
@@ -341,7 +342,7 @@ class Meta:
         """
         answer = await _answered(
             self._http.upload(
-                f"{self._root}/{phone_number_id}/media",
+                f"{self.server}/{phone_number_id}/media",
                 headers=self._headers(),
                 params=self._proof(),
                 fields={"messaging_product": "whatsapp", "type": file.media_type},
@@ -370,7 +371,7 @@ class Meta:
         path, _, signed = session.partition("?")
         answer = await _answered(
             self._http.upload(
-                f"{self._root}/{path}",
+                f"{self.server}/{path}",
                 headers={"Authorization": f"OAuth {self._token.reveal()}", "file_offset": "0"},
                 params={**dict(parse_qsl(signed)), **self._proof()},
                 fields=None,
@@ -394,7 +395,7 @@ class Meta:
         params = {"phone_number_id": phone_number_id, **self._proof()}
         answer = await _answered(
             self._http.send(
-                f"{self._root}/{media_id}",
+                f"{self.server}/{media_id}",
                 method="DELETE",
                 headers=self._headers(),
                 params=params,
@@ -406,7 +407,7 @@ class Meta:
 
     def messages_url(self, phone_number_id: str) -> str:
         """Where messages of a phone number are posted to."""
-        return f"{self._root}/{phone_number_id}/messages"
+        return f"{self.server}/{phone_number_id}/messages"
 
     async def send_message(self, phone_number_id: str, body: Mapping[str, object]) -> Reply:
         """Send one message in one single try; never raises for what the network or Meta does.
@@ -512,7 +513,7 @@ class Meta:
         self.calls += 1
         answer = await self._http.read(
             "GET",
-            f"{self._root}/{path}",
+            f"{self.server}/{path}",
             headers=self._headers(),
             params={**params, **self._proof()},
             is_final=self._is_final,
@@ -530,7 +531,7 @@ class Meta:
         params: Mapping[str, str] | None = None,
         url: str | None = None,
     ) -> Answer | NotSent | Unclear:
-        url, headers = url or f"{self._root}/{path}", self._headers()
+        url, headers = url or f"{self.server}/{path}", self._headers()
         params = {**(params or {}), **self._proof()}
         return await _answered(
             self._http.send(url, method=method, headers=headers, params=params, json=body)
@@ -548,14 +549,14 @@ class Meta:
         """The answer to a question that left together with others."""
         if part is None:
             return None
-        said = _dictionary(part)
-        body = _text(said.get("body")) or ""
-        answer = Answer(_integer(said.get("code")) or 0, {}, _json_of_part(body), len(body))
+        fields = _dictionary(part)
+        body = _text(fields.get("body")) or ""
+        answer = Answer(_integer(fields.get("code")) or 0, {}, _json_of_part(body), len(body))
         try:
             node = self._checked(answer, number_id, IdOf.NUMBER)
         except WacoexError as error:
             return error
-        return node if "id" in node else _unusable("it holds no id")
+        return node if node.get("id") == number_id else _unusable("it is about another number")
 
     def _is_final(self, answer: Answer) -> bool:
         """Meta answers some refusals with a 5xx; trying those again only costs time."""
