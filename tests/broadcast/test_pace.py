@@ -28,6 +28,7 @@ from wacoex_cli.sending.exchange import Report
 from wacoex_cli.sending.guards import Guards, Run, SendOrder
 from wacoex_cli.sending.providers import judge
 from wacoex_cli.throughput.throttle import (
+    BUSY_GUARD,
     GUARD,
     WIDEST_GUARD,
     Answered,
@@ -208,18 +209,37 @@ def test_answers_that_take_very_different_times_cost_little() -> None:
 def test_a_request_that_is_written_late_makes_the_twentieth_after_it_wait() -> None:
     departures = Departures(LIMIT)
     written = []
-    for place in range(100):
+    for place in range(200):
         slot = place * slot_interval(LIMIT)
         due = max(slot, departures.next_at_earliest())
         late = departures.add(due, due)
-        late.left_at += 0.045 if place == 50 else 0.0
+        late.left_at += 0.045 if place == 150 else 0.0
         departures.answered(late, late.left_at + 0.3)
         written.append(late.left_at)
 
     assert most_in_a_second(written) == 20
-    assert written[-1] == pytest.approx(99 * slot_interval(LIMIT))
+    assert written[-1] == pytest.approx(199 * slot_interval(LIMIT))
     assert departures.bunched == 1
     assert departures.spread().answers == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_first_requests_may_arrive_late_because_their_connections_are_new() -> None:
+    departures = Departures(LIMIT)
+    arrived = []
+    for place in range(100):
+        due = max(place * slot_interval(LIMIT), departures.next_at_earliest())
+        departures.add(due, due)
+        arrived.append(due + (0.070 if place < 6 else 0.0))
+
+    assert most_in_a_second(arrived) == 20
+    assert arrived[-1] < 99 * slot_interval(LIMIT) + 0.1
+
+
+def test_a_guard_for_busy_machines_is_not_narrower_with_good_answers() -> None:
+    pace = fresh(LIMIT, 0.0)
+    for _ in range(20):
+        pace = with_spread(pace, Spread(), 2, LIMIT, BUSY_GUARD)
+    assert pace.guard == pytest.approx(BUSY_GUARD, rel=1e-3)
 
 
 def test_a_wider_guard_lets_a_slot_be_used_later_and_missed_ones_widen_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -74,6 +75,20 @@ def test_a_killed_process_is_known_to_be_dead_at_once_and_its_notes_remain(state
     remains = locks.remains_of(state.path, holder, same_boot=True)
     assert remains.notes == {"attempt-1"}
     assert remains.is_complete
+
+
+def test_a_process_that_leaves_while_somebody_looks_left_nothing(state, monkeypatch):
+    leaving = locks.Presence(state.path)
+    leaving.note("attempt-1")
+    lock = fcntl.flock
+
+    def leave_first(descriptor: int, how: int) -> None:
+        leaving.leave()
+        lock(descriptor, how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", leave_first)
+        assert locks.all_remains(state.path) == []
 
 
 def test_the_notes_of_another_boot_are_not_complete(state, two):

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -39,6 +39,7 @@ from wacoex_cli.terminal import output
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.options import explained
 from wacoex_cli.terminal.render import Invocation, log_subject
+from wacoex_cli.throughput.throttle import BUSY_GUARD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,6 +71,8 @@ def run_side_by_side(
             outcomes[place] = news
         hear(place, news)
 
+    if len({task.channel.phone for task in tasks}) > MOST_NUMBERS_IN_A_PROCESS:
+        tasks = [replace(task, order=replace(task.order, least_guard=BUSY_GUARD)) for task in tasks]
     shares = divide(tasks, _cores())
     say = TerminalDialogue(invocation).note
     if len(shares) == 1:

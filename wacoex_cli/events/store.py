@@ -787,10 +787,7 @@ def number_of(event: Event) -> str:
 
 
 def _by_kind(events: Iterable[Event]) -> dict[Kind, int]:
-    found: dict[Kind, int] = {}
-    for event in events:
-        found[event.kind] = found.get(event.kind, 0) + 1
-    return found
+    return Counter([event.kind for event in events])
 
 
 def _marks(values: Collection[object]) -> str:

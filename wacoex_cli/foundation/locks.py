@@ -149,7 +149,8 @@ def _locked_remains(path: Path) -> Iterator[int | None]:
     except OSError:
         yield -1
     else:
-        yield descriptor
+        # It may have been removed since it was opened: its process left for good.
+        yield descriptor if _is_open_at(descriptor, path) else None
     finally:
         os.close(descriptor)
 
@@ -181,7 +182,8 @@ def all_remains(state_path: Path) -> list[Remains]:
                 if descriptor is None or descriptor < 0:
                     continue
                 # A process of another boot, or the power, may have ended in the middle of a line.
-                lines = path.read_bytes().decode("ascii", errors="replace").splitlines()
+                with os.fdopen(os.dup(descriptor), "rb") as file:
+                    lines = file.read().decode("ascii", errors="replace").splitlines()
                 at = datetime.fromtimestamp(os.fstat(descriptor).st_mtime, UTC)
                 found.append(Remains(path.name, frozenset(lines), is_complete=False, at=at))
     return sorted(found, key=lambda remains: remains.at)

@@ -158,7 +158,7 @@ class Workspace:
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it is installed (`pip install wacoex[fast]`); None means asyncio's own loop."""
+    """uvloop where it is installed (extra `fast`); None means asyncio's own loop."""
     try:
         import uvloop
     except ImportError:

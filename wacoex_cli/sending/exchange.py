@@ -248,7 +248,8 @@ class Exchange:
             answering = throttle.learn(answering, answer, limit, now)
         if report.answers:
             new = len(report.answers)
-            answering = throttle.with_spread(answering, report.spread, new, limit)
+            least = run.order.least_guard
+            answering = throttle.with_spread(answering, report.spread, new, limit, least)
         if report.hold_until > now:
             answering = throttle.hold(answering, report.hold_until)
         return (*paces[:-1], answering)

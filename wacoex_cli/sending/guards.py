@@ -51,7 +51,7 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.platforms.error_codes import Outcome, classify, is_known
 from wacoex_cli.pressure.guard import DayGuard, PeopleGuard
 from wacoex_cli.pressure.model import NO_PRESSURE, Pressure
-from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND
+from wacoex_cli.throughput.throttle import GUARD, MESSAGES_PER_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -496,6 +496,7 @@ class SendOrder:
     sent unless so many people would be sent to. `guards` and `repeats` stay with the broadcast;
     None: as they are. Who got the same message less than `repeat_hours` ago has it already.
     `zone` is the channel's, for numbers of no known zone; nothing leaves from `until` on.
+    `least_guard` is the share by which slots are at least wider than the limit allows.
     With `waits` a broadcast that a limit of a day has paused goes on by itself.
     """
 
@@ -507,6 +508,7 @@ class SendOrder:
     options: GuardOptions = field(default_factory=GuardOptions)
     who: str = "unknown"
     limit: float = MESSAGES_PER_SECOND
+    least_guard: float = GUARD
     breaker_rows: int = 20
     breaker_share: float = 0.30
     breaker_limits: Mapping[str, int | float] = field(default_factory=dict)

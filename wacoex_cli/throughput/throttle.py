@@ -40,6 +40,9 @@ _LIMITS = {
 GUARD = 0.025
 """Share by which a slot is at least wider than the limit allows; above a usual network's jitter."""
 
+BUSY_GUARD = 0.060
+"""The least where so many numbers send that a message waits for a processor, here or at Meta."""
+
 WIDEST_GUARD = 0.100
 
 _LATE_SHARE = 0.4
@@ -86,6 +89,9 @@ _MEASURED = 100
 _LEAST_MEASURED = 20
 _LEFT_OUT = 2
 _BEYOND_A_SECOND = 0.005
+# A server takes the first requests of a run later than they were written: it has to accept their
+# connections first.
+_AFTER_COLD_CONNECTIONS = 0.100
 
 _GUARD_PER_SPREAD = 1.25
 _GUARD_BY_ANSWERS = 0.050
@@ -174,6 +180,7 @@ class Departures:
         self.bunched = 0
         self._close = 0.5 * slot_interval(limit)
         self._latest: deque[Departure] = deque(maxlen=max(2, int(limit)))
+        self._cold = self._latest.maxlen or 0
         self._in_second: deque[Departure] = deque()
         self._answer_seconds: deque[float] = deque(maxlen=_MEASURED)
         self._late_seconds: deque[float] = deque(maxlen=_MEASURED)
@@ -186,7 +193,8 @@ class Departures:
         """
         if len(self._latest) < (self._latest.maxlen or 0):
             return 0.0
-        return self._latest[0].left_at + 1.0 + _BEYOND_A_SECOND
+        beyond = _AFTER_COLD_CONNECTIONS if self._cold else _BEYOND_A_SECOND
+        return self._latest[0].left_at + 1.0 + beyond
 
     def add(self, due: float, now: float) -> Departure:
         """Note that one more begins."""
@@ -195,6 +203,8 @@ class Departures:
             gap = self._latest[-1].left_at - self._latest[-2].left_at
             self.bunched += gap < self._close
         departure = Departure(due, now)
+        if len(self._latest) == self._latest.maxlen and self._cold:
+            self._cold -= 1  # the oldest, which makes room, was one of the first
         self._latest.append(departure)
         self._in_second.append(departure)
         return departure
@@ -321,9 +331,13 @@ def learn(
 
 
 def with_spread(
-    pace: SendingPace, spread: Spread, answers: int, messages_per_second: float
+    pace: SendingPace,
+    spread: Spread,
+    answers: int,
+    messages_per_second: float,
+    least: float = GUARD,
 ) -> SendingPace:
-    """The pace with a guard for this spread, measured with so many new answers.
+    """The pace with a guard of `least` or more for this spread, after so many new answers.
 
     It widens quickly and narrows slowly. Answers alone widen it to 50 ms a second at most: what
     they differ by is mostly the work at the other side, and not the way there.
@@ -331,7 +345,7 @@ def with_spread(
     wanted = _GUARD_PER_SPREAD * max(
         spread.departures, min(spread.answers, _GUARD_BY_ANSWERS / _GUARD_PER_SPREAD)
     )
-    wanted = min(max(wanted, GUARD), WIDEST_GUARD)
+    wanted = min(max(wanted, least), WIDEST_GUARD)
     guard = max(wanted, pace.guard * (1.0 - _GUARD_FALL) ** answers)
     if wanted > pace.guard:
         guard = pace.guard + _GUARD_RISE * (wanted - pace.guard)
