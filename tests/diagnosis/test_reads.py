@@ -38,9 +38,9 @@ def fill(clinic: Any) -> Callable[[int], None]:
 # the webhooks of our app, for `partner check` the users of the account, for `auth status` the kind
 # of the account and of 50 numbers in a request.
 FOR_ALL = {
-    "status": (4, 5),
-    "doctor": (5, 6),
-    "partner check": (5, 6),
+    "status": (5, 6),
+    "doctor": (6, 7),
+    "partner check": (6, 7),
     "auth status": (3, 4),
     "channel discover --dry-run": (2, 3),
     "reminder check": (0, 0),
