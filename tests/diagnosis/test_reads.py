@@ -34,9 +34,9 @@ def fill(clinic: Any) -> Callable[[int], None]:
     return add
 
 
-# Token, list of numbers (a further page for each hundred), account, its apps; for `doctor` also
-# the webhooks of our app, for `partner check` the users of the account, for `auth status` the kind
-# of the account and of 50 numbers in a request.
+# Token, list of numbers (a further page for each hundred), a number by itself, account, its apps;
+# for `doctor` also the webhooks of our app, for `partner check` the users of the account, for
+# `auth status` the kind of the account and of 50 numbers in a request.
 FOR_ALL = {
     "status": (5, 6),
     "doctor": (6, 7),

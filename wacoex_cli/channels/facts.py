@@ -330,10 +330,15 @@ class ChannelFacts:
         else:
             self.failures[part] = answer
 
-    def add(self, facts: Iterable[Fact]) -> None:
+    def add(self, facts: Sequence[Fact]) -> None:
         """Take in what was read just now."""
+        by_name = {fact.name: fact for fact in self.facts}
+        known = len(by_name)
+        by_name |= {fact.name: fact for fact in facts}
         self.read += facts
-        self.facts = in_order({fact.name: fact for fact in (*self.facts, *self.read)}.values())
+        # Those that were known keep their places.
+        found = by_name.values()
+        self.facts = list(found) if len(by_name) == known else in_order(found)
 
 
 def note_shown(facts: ChannelFacts, name: str, object_id: str, caller: str) -> None:
