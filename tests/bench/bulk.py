@@ -236,7 +236,7 @@ def _filled(path: Path, rows: int) -> int:
         return fill_broadcast(state, rows, datetime.now(UTC) - _AGO)
 
 
-class Ticks(threading.Thread):
+class OtherWriter(threading.Thread):
     """Another writer, which commits ten times a second as a sender does."""
 
     def __init__(self, path: Path) -> None:
@@ -264,7 +264,7 @@ def pruning(directory: Path, rows: int) -> None:
     with contextlib.closing(open_state(state)) as opened:
         fill_broadcast(opened, 1, datetime.now(UTC) - _AGO)
     before = state.stat().st_size
-    other = Ticks(state)
+    other = OtherWriter(state)
     other.start()
     started = time.monotonic()
     run(directory, "wacoex_cli", "state", "prune", "--older-than", "1", "--yes")

@@ -237,6 +237,8 @@ def sent_bare(numbers: int, messages: int) -> Run:
         )
         with watched([bare]) as used:
             bare.communicate()
+        if bare.returncode:
+            sys.exit(f"the bare loop failed with status {bare.returncode}")
         return _seen(base_url, used)
 
 
@@ -294,11 +296,12 @@ def main(seconds: float) -> None:
         "50 numbers, one command, answers after 300 ms",
         (
             *fifty.figures(50 * messages),
-            Figure("messages a second, all", fifty.rate(), at_least=0.9 * bare.rate(), decimals=1),
-            Figure("the same against aiohttp alone", fifty.rate() / bare.rate(), 0.9, decimals=2),
+            Figure(
+                "messages a second, to aiohttp alone", fifty.rate() / bare.rate(), 0.9, decimals=2
+            ),
             Figure("slowest number, a second", fifty.slowest(), at_least=0.85 * RATE, decimals=2),
             _cpu(fifty, MOST_CPU_MILLISECONDS),
-            Figure("the same against aiohttp alone", _times(fifty, bare), at_most=3.0, decimals=2),
+            Figure("CPU a message, to aiohttp alone", _times(fifty, bare), at_most=4.0, decimals=2),
             Figure("memory of all processes, MB", fifty.megabytes(), at_most=200),
         ),
     )

@@ -309,6 +309,20 @@ def test_the_space_is_given_back_a_little_at_a_time(wacoex, large_broadcast, sta
     assert wacoex("state", "check").code == 0
 
 
+def test_a_file_that_somebody_reads_gets_smaller_later(wacoex, large_broadcast, state):
+    before = state.path.stat().st_size
+    with contextlib.closing(sqlite3.connect(state.path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM broadcasts").fetchone()
+
+        pruned = wacoex("state", "prune", "--older-than", 400, "--yes")
+
+    assert (pruned.code, left(state)) == (0, [2])
+    assert "the file gets smaller as soon as no other command reads it" in pruned.out
+    state.checkpoint()
+    assert state.path.stat().st_size < before / 2
+
+
 def test_a_step_gives_back_hundreds_of_pages(wacoex, large_broadcast, state, monkeypatch):
     """With one page a step, a large file would take hours."""
     pages = state.path.stat().st_size / state.value("PRAGMA page_size")
@@ -394,7 +408,7 @@ def test_a_file_of_an_earlier_version_needs_one_vacuum(wacoex, large_broadcast, 
 
     assert state.path.stat().st_size == before
     assert "1 MB of the file are unused" in pruned.out
-    assert "add `--vacuum` when nothing is being sent: nothing can write" in pruned.out
+    assert "with `--vacuum` when nothing is being sent: nothing can write" in pruned.out
     assert "about a second for each 50 MB" in pruned.out
     wacoex("state", "prune", "--older-than", 400, "--vacuum", "--yes")
     assert state.path.stat().st_size < before / 2

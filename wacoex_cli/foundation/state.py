@@ -158,8 +158,10 @@ class State:
         """Whether unused space can be given back a little at a time: not in every older file."""
         return bool(self.value("PRAGMA auto_vacuum") == _INCREMENTAL)
 
-    def give_back(self) -> None:
+    def give_back(self) -> bool:
         """Give unused space back to the disk in small steps, so that senders keep their pace.
+
+        False while somebody reads: the file gets smaller later, when nobody does.
 
         Raises:
             StateError: the file cannot be written.
@@ -170,7 +172,7 @@ class State:
                 # Python 3.11 ends it after a page, unless it is a script: a transaction of its own.
                 self._connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
             self.give_way()
-        self.checkpoint()
+        return self.checkpoint()
 
     def give_way(self) -> None:
         """Let others write for a moment, between two steps of a long work."""

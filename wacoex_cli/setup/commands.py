@@ -627,15 +627,17 @@ def _pruned(pruning: "Pruning", *, dry_run: bool, vacuumed: bool) -> Result:
 
 
 def _space(pruning: "Pruning") -> Iterator[str]:
-    """What became of the space, as far as it is worth a word."""
+    """How much space went back to the disk, and how much is unused, from one megabyte on."""
     if returned := round(pruning.returned_bytes / _MEGABYTE):
         yield f"{returned:,} MB returned to the disk"
     if unused := round(pruning.unused_bytes / _MEGABYTE):
         yield (
-            f"{unused:,} MB of the file are unused, and new rows will use them; to return them to"
-            " the disk, add `--vacuum` when nothing is being sent: nothing can write to the file"
+            f"{unused:,} MB of the file are unused; new rows will fill them. To return them now,"
+            " run again with `--vacuum` when nothing is being sent: nothing can write to the file"
             " meanwhile, about a second for each 50 MB of it"
         )
+    if pruning.is_read:
+        yield "the file gets smaller as soon as no other command reads it"
 
 
 @command(

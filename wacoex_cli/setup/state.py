@@ -384,6 +384,7 @@ class Pruning:
         self._state = workspace.state
         self._store, self._log = Broadcasts(workspace.state), EventLog(workspace.state)
         self.before = before
+        self.is_read = False
         self._bytes = self._path.stat().st_size
         hours = workspace.settings.repeat_hours
         self.broadcasts = choose(workspace.state, before, self._now, hours)
@@ -416,7 +417,7 @@ class Pruning:
         if self._vacuum:
             compact_file(self._path)
         elif self._state.gives_back():
-            self._state.give_back()
+            self.is_read = not self._state.give_back()
 
 
 def beside(path: Path, word: str, clock: Clock) -> Path:
