@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from tests.bench.figures import Figure, show
@@ -56,29 +57,48 @@ def seconds_of_status(count: int, *, accounts: int) -> float:
     with tempfile.TemporaryDirectory(prefix="wacoex-bench-") as name, running(world) as base_url:
         home = Path(name)
         (home / "channels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": name,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "WACOEX_STATE": str(home / "wacoex.db"),
-            "WACOEX_CONFIG_DIR": name,
-            "WACOEX_KEYRING": "off",
-            "WACOEX_META_BASE_URL": base_url,
-            "WACOEX_META_TOKEN": DEFAULT_TOKEN,
-        }
-        _run(home, environ, "channel", "import", "channels.csv")
+        environ = environ_of(home, base_url)
+        run(home, environ, "channel", "import", "channels.csv")
         world.faults.replace([Fault("latency", on="reads", seconds=_ANSWER_SECONDS)])
         started = time.monotonic()
-        _run(home, environ, "status")
+        run(home, environ, "status")
         return time.monotonic() - started
 
 
-def _run(home: Path, environ: dict[str, str], *words: str) -> None:
+def environ_of(home: Path, base_url: str) -> dict[str, str]:
+    """The environment of commands in a home of their own that ask a sandbox."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "WACOEX_STATE": str(home / "wacoex.db"),
+        "WACOEX_CONFIG_DIR": str(home),
+        "WACOEX_KEYRING": "off",
+        "WACOEX_META_BASE_URL": base_url,
+        "WACOEX_META_TOKEN": DEFAULT_TOKEN,
+    }
+
+
+def run(
+    home: Path,
+    environ: dict[str, str],
+    *words: str,
+    stdin: str = "",
+    statuses: Collection[int] = (0,),
+) -> str:
+    """What a command prints; the bench ends when it ends with another exit status than these."""
     done = subprocess.run(
-        [*_PROGRAM, *words], cwd=home, env=environ, capture_output=True, text=True, check=False
+        [*_PROGRAM, *words],
+        cwd=home,
+        env=environ,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    if done.returncode:
-        sys.exit(f"{words} ended with {done.returncode}: {done.stderr}")
+    if done.returncode not in statuses:
+        sys.exit(f"{words} ended with {done.returncode}: {done.stderr}{done.stdout[:500]}")
+    return done.stdout
 
 
 def main() -> None:

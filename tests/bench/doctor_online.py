@@ -19,17 +19,14 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
-import os
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.bench.board import populate
+from tests.bench.board import environ_of, populate, run
 from tests.bench.figures import Figure, show
 from wacoex_cli.channels.look import AT_ONCE, read_phone_number
 from wacoex_cli.foundation.clock import SystemClock
@@ -45,7 +42,7 @@ CHANNELS = 1_000
 MANY_ACCOUNTS = (200, 1_000)
 _ANSWER_SECONDS = 0.3
 _DELAY = Fault("latency", on="reads", seconds=_ANSWER_SECONDS)
-_PROGRAM = (sys.executable, "-m", "wacoex_cli")
+_ENDS = (0, 1)
 _PLAN = ("broadcast", "plan", "-c", "shop-0", "--template", "opening_hours", "--lang", "en_US", "-")
 
 
@@ -71,21 +68,13 @@ def course_of_doctor(world: World, accounts: int) -> Course:
     lines = populate(world, CHANNELS, accounts=accounts)
     with tempfile.TemporaryDirectory(prefix="wacoex-bench-") as name, running(world) as base_url:
         home = Path(name)
-        environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": name,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "WACOEX_STATE": str(home / "wacoex.db"),
-            "WACOEX_CONFIG_DIR": name,
-            "WACOEX_KEYRING": "off",
-            "WACOEX_META_BASE_URL": base_url,
-            "WACOEX_META_TOKEN": DEFAULT_TOKEN,
+        environ = environ_of(home, base_url) | {
             "WACOEX_META_APP_ID": APP_ID,
             "WACOEX_META_APP_SECRET": APP_SECRET,
         }
-        _run(home, environ, "channel", "import", "-", stdin="\n".join(lines) + "\n")
+        run(home, environ, "channel", "import", "-", stdin="\n".join(lines) + "\n", statuses=_ENDS)
         if accounts == 1:
-            _run(home, environ, *_PLAN, stdin="phone\n+6591234567\n")
+            run(home, environ, *_PLAN, stdin="phone\n+6591234567\n", statuses=_ENDS)
             _plan_alike(home / "wacoex.db")
         world.faults.replace([_DELAY])
         seconds, said = _timed_doctor(home, environ)
@@ -105,7 +94,7 @@ def _counted_reads(path: Path) -> int:
 
 def _timed_doctor(home: Path, environ: dict[str, str]) -> tuple[float, dict[str, Any]]:
     started = time.monotonic()
-    said = _run(home, environ, "doctor", "--json")
+    said = run(home, environ, "doctor", "--json", statuses=_ENDS)
     return time.monotonic() - started, json.loads(said)["data"]
 
 
@@ -158,21 +147,6 @@ def _seconds_apart(world: World) -> float:
 
 def _warm_up() -> None:
     """The process has started and imported everything."""
-
-
-def _run(home: Path, environ: dict[str, str], *words: str, stdin: str = "") -> str:
-    done = subprocess.run(
-        [*_PROGRAM, *words],
-        cwd=home,
-        env=environ,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode not in (0, 1):
-        sys.exit(f"{words} ended with {done.returncode}: {done.stderr}{done.stdout[:500]}")
-    return done.stdout
 
 
 def main() -> None:

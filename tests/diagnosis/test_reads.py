@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.support.statements import Work, watched
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
 
@@ -84,33 +84,27 @@ def test_every_command_asks_an_account_once_however_many_channels_it_has(
 
 
 @pytest.fixture
-def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every question that the state file is asked."""
-    seen: list[str] = []
-    connect = sqlite3.connect
+def work(monkeypatch: pytest.MonkeyPatch) -> Work:
+    """Every statement that the state file is given."""
+    return watched(monkeypatch)
 
-    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection: sqlite3.Connection = connect(*arguments, **options)
-        connection.set_trace_callback(
-            lambda text: seen.append(text) if text.startswith(("SELECT", "WITH")) else None
-        )
-        return connection
 
-    monkeypatch.setattr(sqlite3, "connect", traced)
-    return seen
+def queries(work: Work) -> list[str]:
+    """Every question among them."""
+    return [text for text in work.statements if text.startswith(("SELECT", "WITH"))]
 
 
 @pytest.mark.parametrize("words", [words for words, reads in FOR_ALL.items() if any(reads)])
 def test_what_is_asked_online_takes_no_query_for_each_channel(
-    clinic: Any, fill: Callable[[int], None], queries: list[str], words: str
+    clinic: Any, fill: Callable[[int], None], work: Work, words: str
 ) -> None:
     counts = []
     for channels in (10, 100):
         fill(channels)
         clinic.run(*words.split(), "--json")
-        queries.clear()
+        work.begin()
         clinic.run(*words.split(), "--json")
-        counts.append(len(queries))
+        counts.append(len(queries(work)))
 
     assert counts[0] == counts[1] > 0
 
@@ -168,13 +162,13 @@ def test_commands_that_show_facts_say_which_were_read_for_each_number(
 
 
 def test_doctor_of_a_channel_reads_no_broadcasts_of_others(
-    clinic: Any, fill: Callable[[int], None], queries: list[str]
+    clinic: Any, fill: Callable[[int], None], work: Work
 ) -> None:
     fill(10)
 
     clinic.doctor("shop-3")
 
-    to_be_sent = [text for text in queries if "b.status IN" in text]
+    to_be_sent = [text for text in queries(work) if "b.status IN" in text]
     assert to_be_sent
     assert all("b.channel_id IN" in text for text in to_be_sent)
 

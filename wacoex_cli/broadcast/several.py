@@ -233,7 +233,7 @@ class _SeveralBroadcasts:
         return tasks
 
     def _leave_out(self, broadcast: Broadcast, error: WacoexError) -> None:
-        # Whoever resumes them again may name those that have ended meanwhile.
+        # People repeat the same `resume 7 8 9` after some of them have completed.
         is_completed = self._order.resume and broadcast.status is Status.COMPLETED
         left_out = _LeftOut(broadcast, error, is_completed)
         self._left_out.append(left_out)

@@ -71,7 +71,7 @@ def run_side_by_side(
             outcomes[place] = news
         hear(place, news)
 
-    if len({task.channel.phone for task in tasks}) > MOST_NUMBERS_IN_A_PROCESS:
+    if _numbers(tasks) > MOST_NUMBERS_IN_A_PROCESS:
         tasks = [replace(task, order=replace(task.order, least_guard=BUSY_GUARD)) for task in tasks]
     shares = divide(tasks, _cores())
     say = TerminalDialogue(invocation).note
@@ -99,6 +99,10 @@ def divide(tasks: Sequence[SendTask], cores: int) -> list[list[int]]:
     for number, places in enumerate(of_number.values()):
         shares[number % count] += places
     return shares
+
+
+def _numbers(tasks: Sequence[SendTask]) -> int:
+    return len({task.channel.phone for task in tasks})
 
 
 def _cores() -> int:
@@ -138,7 +142,7 @@ async def _run_here(
 
     jobs = [job(place, task) for place, task in enumerate(tasks)]
     # With the places of one number, each of twenty could have three requests under way.
-    workspace.http.widen(places_for(len({task.channel.phone for task in tasks})))
+    workspace.http.widen(places_for(_numbers(tasks)))
     for outcome in await send_together(workspace.state, jobs, workspace.clock, on_signal):
         if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
             raise outcome
@@ -196,7 +200,7 @@ async def _run_in_processes(
 
     with (
         interruptible(drain, pass_on),
-        _stopped_together(children),
+        _stopped_together(pass_on),
         contextlib.ExitStack() as stack,
     ):
         sending = []
@@ -241,13 +245,9 @@ def _settle_dead(workspace: Workspace, task: SendTask, status: int) -> WacoexErr
 
 
 @contextlib.contextmanager
-def _stopped_together(children: Sequence[_Child]) -> Iterator[None]:
+def _stopped_together(pass_on: Callable[[int], None]) -> Iterator[None]:
     """Ctrl-Z stops all processes until the command goes on, as it stops a single one."""
     loop = asyncio.get_running_loop()
-
-    def pass_on(number: int) -> None:
-        for child in children:
-            child.signal(number)
 
     def stop() -> None:
         pass_on(signal.SIGSTOP)
@@ -449,7 +449,7 @@ def _tasks(workspace: Workspace, share: _Share, hear: Hear) -> dict[int, SendTas
     state, tasks = workspace.state, {}
     for place, (number, status, order) in enumerate(share.broadcasts):
         try:
-            # Whoever cancelled or paused it since the check is seen when it begins.
+            # With the status of the check: what changed since then is found at the start.
             broadcast = Broadcasts(state).get(number)._replace(status=status)
             channel = active(state, broadcast.channel)
             provider = provider_for(workspace, channel)

@@ -329,10 +329,10 @@ def note_refusal(state: State, phone: str, channel_id: int, at: str, now: dateti
 def stop_of(state: State, event: Event) -> SaidStop | None:
     """The stop that an event says; None when it says none, or nobody knows whose."""
     found = _scope_and_source(state, event)
-    who = identity_of(event.contact or "") if found else None
-    if who is None or found is None:
+    identity = identity_of(event.contact or "") if found else None
+    if identity is None or found is None:
         return None
-    return SaidStop(who, account_of(event), *found, event.at)
+    return SaidStop(identity, account_of(event), *found, event.at)
 
 
 def _scope_and_source(state: State, event: Event) -> tuple[Scope, str] | None:
@@ -446,11 +446,11 @@ def _note_resume(state: State, event: Event) -> list[tuple[str, str]]:
 
     Gives their names, each with the account.
     """
-    who = identity_of(event.contact or "")
-    if who is None or not _consent(state).get("resume"):
+    identity = identity_of(event.contact or "")
+    if identity is None or not _consent(state).get("resume"):
         return []
     account, user_id = account_of(event), event.data.get("user_id")
-    names = {who, f"{USER_ID_PREFIX}{user_id}" if user_id else who}
+    names = {identity, f"{USER_ID_PREFIX}{user_id}" if user_id else identity}
     for name in sorted(names):
         state.execute(
             "INSERT INTO stops_resumed (who, account, at) VALUES (?, ?, ?)"

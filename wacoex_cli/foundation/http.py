@@ -572,7 +572,7 @@ def _not_sent(error: Exception) -> NotSentError:
 
 def _proxy_failure(error: Exception) -> str | None:
     """What a proxy did where it is the one that fails; None when it is not."""
-    # Imported only now: whoever got this far has it, and others need not wait for it.
+    # Imported here: a request has loaded it already, and other commands start without it.
     import aiohttp
 
     cause = error.__cause__

@@ -468,7 +468,7 @@ class Secrets:
         return found if found is not None else next(self._stored(name, channel), None)
 
     def given(self, name: str, channel: str | None = None) -> Secret | None:
-        """The secret as whoever started this program gave it, which beats anything stored.
+        """The secret that this program was started with; it beats anything stored.
 
         Environment (the channel's own variable first), `..._FILE` variables, the same in `.env`,
         then the credentials directory of systemd. Raises like `find`.
