@@ -38,6 +38,7 @@ from wacoex_cli.sandbox.world import (
     TEMPLATE,
     WABA,
     WABA_ID,
+    Node,
     World,
 )
 
@@ -738,6 +739,41 @@ def test_the_list_of_numbers_may_leave_fields_out_without_a_word(call: Call) -> 
     [first, *_] = call("GET", f"/v26.0/{WABA_ID}/phone_numbers", params=fields).json()["data"]
 
     assert first.keys() == {"id", "status"}
+
+
+def test_the_list_of_numbers_begins_with_the_newest_and_can_be_turned_round(
+    call: Call, world: World
+) -> None:
+    path, pattern = f"/v26.0/{WABA_ID}/phone_numbers", world.nodes[PHONE_NUMBER_ID]
+    old = {**pattern.values, "last_onboarded_time": "2019-01-01T00:00:00+0000"}
+    world.nodes["77"] = Node(pattern.kind, "77", WABA_ID, old)
+
+    def listed(sort: str | None = None) -> list[str]:
+        params = {"fields": "id", **({"sort": sort} if sort else {})}
+        return [row["id"] for row in call("GET", path, params=params).json()["data"]]
+
+    newest_first = listed()
+    assert newest_first[-1] == "77"
+    assert listed("last_onboarded_time_descending") == newest_first
+    assert listed("['last_onboarded_time_ascending']") == newest_first[::-1]
+    assert listed("last_onboarded_time") == newest_first[::-1]
+    assert listed("creation_time_descending")[0] == "77"
+
+
+@pytest.mark.parametrize("sort", ["last_onboarded_time.asc", "name_ascending", "['"])
+def test_a_list_that_is_to_be_sorted_otherwise_is_refused(call: Call, sort: str) -> None:
+    answer = call("GET", f"/v26.0/{WABA_ID}/phone_numbers", params={"sort": sort})
+
+    assert answer.json()["error"]["code"] == 100
+    assert answer.json()["error"]["message"].startswith("(#100) Cannot sort by ")
+
+
+def test_a_cursor_holds_for_one_order_of_the_list(call: Call) -> None:
+    path = f"/v26.0/{WABA_ID}/phone_numbers"
+    cursor = call("GET", path, params={"limit": "1"}).json()["paging"]["cursors"]["after"]
+
+    turned = {"sort": "creation_time_ascending", "after": cursor}
+    assert call("GET", path, params=turned).json()["error"]["code"] == 100
 
 
 def test_the_token_of_a_batch_may_not_reach_its_questions(call: Call) -> None:
