@@ -15,7 +15,7 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from wacoex_cli.channels.model import PHONE_NUMBER_FIELDS, Fact, from_node
 from wacoex_cli.errors import CredentialError, TemporaryError, WacoexError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Protocol
 
-    from wacoex_cli.platforms.meta import Meta, Node
+    from wacoex_cli.platforms.meta import Meta, Node, NodePage
 
     ReadNode = Callable[[str, Sequence[str]], Awaitable[Node]]
     Answer = TypeVar("Answer")
@@ -119,14 +119,21 @@ async def facts_of_numbers(
 ) -> dict[str, list[Fact] | WacoexError]:
     """The facts of numbers of one account by their ids, or why a number could not be read.
 
-    The list of the account gives them all, a page after the other: Meta counts a page once, and
-    each number of a batch. Fields that the list refuses or leaves out are read for each number, up
-    to 50 in one request; `note_fields` hears which fields those are.
+    The list of the account gives them all, page by page from both of its ends: Meta counts a page
+    once, and each number of a batch. Fields that the list refuses or leaves out are read for each
+    number, up to 50 in one request; `note_fields` hears which fields those are.
     """
     reads = JoinedReads(meta, ask, batches)
-    listed = await _list_numbers(meta, waba_id, frozenset(number_ids), PHONE_NUMBER_FIELDS, ask)
+    listed = _NumberList(meta, waba_id, frozenset(number_ids), ask)
+    await listed.read_first_page()
     reads.note_throttling(listed.error)
-    left_out, in_doubt = await _left_out(listed, reads)
+    if listed.nodes:
+        own_fields, _ = await asyncio.gather(_own_fields(listed, reads), listed.read_rest())
+    else:
+        await listed.read_rest()
+        own_fields = await _own_fields(listed, reads)
+    reads.note_throttling(listed.error)
+    left_out, in_doubt = _left_out(listed, own_fields)
     if listed.refused or left_out:
         note_fields(tuple(sorted({*listed.refused, *left_out})))
 
@@ -156,76 +163,170 @@ async def facts_of_numbers(
     return dict(zip(ids, await asyncio.gather(*map(facts_of_number, ids)), strict=True))
 
 
-class _NumberList(NamedTuple):
-    """Numbers by their ids as a list gave them, the fields it refuses, and why it ended early."""
+class _NumberList:
+    """The wanted numbers of an account, as far as its list has them: `nodes` by their ids.
 
-    nodes: Mapping[str, Node]
-    refused: Mapping[str, str]
-    error: WacoexError | None = None
-
-
-async def _list_numbers(
-    meta: Meta, waba_id: str, wanted: frozenset[str], fields: Sequence[str], ask: Ask
-) -> _NumberList:
-    """The wanted numbers of an account, as far as its list has them.
-
-    No more pages are read than there are numbers wanted: each of them alone would cost less.
+    `refused` are the fields that the list refuses, `error` is why it ended early.
     """
 
-    async def first_number(account: str, some: Sequence[str]) -> Node:
-        page = await meta.numbers_page(account, some, None, 1)
-        return page.nodes[0] if page.nodes else {}
+    def __init__(self, meta: Meta, waba_id: str, wanted: frozenset[str], ask: Ask) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.refused: Mapping[str, str] = {}
+        self.error: WacoexError | None = None
+        self._meta = meta
+        self._waba_id = waba_id
+        self._wanted = wanted
+        self._ask = ask
+        self._fields = list(PHONE_NUMBER_FIELDS)
+        self._size = _LARGE_PAGE
+        self._pages = 0
+        self._is_read = False
+        # For each end of the list: the ids as it gave them, and where its next page begins.
+        self._newest_first: list[str] = []
+        self._oldest_first: list[str] = []
+        self._after: str | None = None
+        self._after_oldest: str | None = None
+        self._cursors: set[str] = set()
+        self._has_one_end = False
 
-    nodes: dict[str, Node] = {}
-    refused: Mapping[str, str] = {}
-    given, size, pages = list(fields), _LARGE_PAGE, 0
-    after: str | None = None
-    cursors: set[str] = set()
-    while pages < len(wanted) and not wanted <= nodes.keys():
-        page = await ask(meta.numbers_page(waba_id, given, after, size))
+    @property
+    def absent_fields(self) -> frozenset[str]:
+        """The fields that the list does not refuse, and has given of no number so far."""
+        given = {name for node in self.nodes.values() for name in node}
+        return frozenset(PHONE_NUMBER_FIELDS) - given - self.refused.keys()
+
+    async def read_first_page(self) -> None:
+        """Read where the list begins, without the fields that it refuses."""
+        page = await self._page(None)
+        if isinstance(page, WacoexError) and concerns_a_field(page):
+            page = await self._page_without_refused_fields(page)
+        self._follow(page)
+
+    async def read_rest(self) -> None:
+        """Read what follows the first page, as far as it is needed.
+
+        Each page names the next one, so that they come one after the other. Where one more page is
+        not enough, the list is read from both of its ends at once, until these meet.
+        """
+        if len(self._missing) <= _LARGE_PAGE and self._is_worth(1):
+            self._follow(await self._page(self._after))
+        while not self._has_one_end and self._is_worth(2):
+            page, other = await asyncio.gather(
+                self._page(self._after), self._page(self._after_oldest, oldest_first=True)
+            )
+            self._follow(page)
+            self._follow_other_end(other)
+        while self._is_worth(1):
+            self._follow(await self._page(self._after))
+
+    @property
+    def _missing(self) -> frozenset[str]:
+        return self._wanted - self.nodes.keys()
+
+    def _is_worth(self, pages: int) -> bool:
+        """Whether so many more pages may cost less than to read each missing number alone."""
+        is_cheap = pages < len(self._missing) and self._pages + pages <= len(self._wanted)
+        return is_cheap and not self._is_read
+
+    async def _page(
+        self, after: str | None, *, oldest_first: bool = False
+    ) -> NodePage | WacoexError:
+        """A page, or a smaller one where a large one is too much data for Meta."""
+        self._pages += 1
+        size = self._size
+        page = await self._ask(
+            self._meta.numbers_page(
+                self._waba_id, self._fields, after, size, oldest_first=oldest_first
+            )
+        )
+        if not isinstance(page, WacoexError) or page.details.get("code") != _TOO_MUCH_DATA:
+            return page
+        if size == _SMALL_PAGE:
+            return page
+        self._size = _SMALL_PAGE
+        return await self._page(after, oldest_first=oldest_first)
+
+    async def _page_without_refused_fields(self, refusal: WacoexError) -> NodePage | WacoexError:
+        """The first page again; one number shows which fields the list refuses."""
+
+        async def first_number(account: str, some: Sequence[str]) -> Node:
+            page = await self._meta.numbers_page(account, some, None, 1)
+            return page.nodes[0] if page.nodes else {}
+
+        probed = await self._ask(read_node(first_number, self._waba_id, self._fields))
+        if isinstance(probed, WacoexError):
+            return probed
+        _, refused = probed
+        given = [name for name in self._fields if name not in refused]
+        if not refused or not given:
+            return refusal
+        self.refused, self._fields = refused, given
+        return await self._page(None)
+
+    def _follow(self, page: NodePage | WacoexError) -> None:
+        """Keep what a page gave, and where the one after it begins."""
         if isinstance(page, WacoexError):
-            if page.details.get("code") == _TOO_MUCH_DATA and size > _SMALL_PAGE:
-                size = _SMALL_PAGE
-                continue
-            if refused or nodes or not concerns_a_field(page):
-                return _NumberList(nodes, refused, page)
-            probed = await ask(read_node(first_number, waba_id, fields))
-            if isinstance(probed, WacoexError):
-                return _NumberList(nodes, refused, probed)
-            refused = probed[1]
-            given = [name for name in fields if name not in refused]
-            if not refused or not given:
-                return _NumberList(nodes, {}, page)
-            continue
-        pages += 1
-        nodes |= {str(node.get("id")): node for node in page.nodes if node.get("id") in wanted}
-        after = page.after
-        if after is None or after in cursors:
-            break
-        cursors.add(after)
-    return _NumberList(nodes, refused)
+            self.error, self._is_read = page, True
+            return
+        self._take(page, self._newest_first)
+        # Cursors that repeat would never end.
+        if page.after is None or page.after in self._cursors:
+            self._is_read = True
+        else:
+            self._after = page.after
+            self._cursors.add(page.after)
+
+    def _follow_other_end(self, page: NodePage | WacoexError) -> None:
+        """The same from the other end; where Meta cannot give that, the first one gives all."""
+        if isinstance(page, WacoexError):
+            self._has_one_end = True
+            return
+        self._take(page, self._oldest_first)
+        self._after_oldest = page.after
+        places = {number_id: place for place, number_id in enumerate(self._oldest_first)}
+        shared = [places[number_id] for number_id in self._newest_first if number_id in places]
+        is_reverse = shared == sorted(shared, reverse=True)
+        self._has_one_end = not is_reverse or page.after is None
+        # Both ends have met. One number alone does not show the order.
+        self._is_read |= is_reverse and len(shared) > 1
+
+    def _take(self, page: NodePage, ids: list[str]) -> None:
+        found = {str(node.get("id")): node for node in page.nodes}
+        ids += found
+        self.nodes |= {number_id: found[number_id] for number_id in self._wanted & found.keys()}
 
 
-async def _left_out(
-    listed: _NumberList, reads: JoinedReads
+async def _own_fields(listed: _NumberList, reads: JoinedReads) -> Node | None:
+    """What a number itself gives of the fields that the list has not given so far.
+
+    None where that is not known. The vital fields are not asked for: they are read for each number
+    in any case.
+    """
+    wanted = listed.absent_fields - _VITAL_FIELDS
+    if not listed.nodes or not wanted:
+        return {}
+    try:
+        given, _ = await read_node(reads.read, min(listed.nodes), sorted(wanted))
+    except WacoexError:
+        return None
+    return given
+
+
+def _left_out(
+    listed: _NumberList, own_fields: Node | None
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Fields that the list gives of no number although the numbers have them, and those in doubt.
 
-    A number that is read by itself shows which they are; where that fails, they are in doubt. The
+    `own_fields` is what a number gave of them by itself; where that failed, they are in doubt. The
     vital ones count as left out without it.
     """
     if not listed.nodes:
         return frozenset(), frozenset()
-    given_by_list = {name for node in listed.nodes.values() for name in node}
-    absent = frozenset(PHONE_NUMBER_FIELDS) - given_by_list - listed.refused.keys()
+    absent = listed.absent_fields
     vital, others = absent & _VITAL_FIELDS, absent - _VITAL_FIELDS
-    if not others:
-        return vital, frozenset()
-    try:
-        given, _ = await read_node(reads.read, min(listed.nodes), sorted(others))
-    except WacoexError:
+    if own_fields is None:
         return vital, others
-    return vital | (others & given.keys()), frozenset()
+    return vital | (others & own_fields.keys()), frozenset()
 
 
 def _may_ask_each(error: WacoexError) -> bool:

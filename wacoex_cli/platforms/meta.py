@@ -158,14 +158,24 @@ class Meta:
         return tuple(map(number_in, await self._pages(path, params, IdOf.ACCOUNT)))
 
     async def numbers_page(
-        self, waba_id: str, fields: Sequence[str], after: str | None, most: int
+        self,
+        waba_id: str,
+        fields: Sequence[str],
+        after: str | None,
+        most: int,
+        *,
+        oldest_first: bool = False,
     ) -> NodePage:
         """Up to `most` (at most 100) phone numbers of a WABA, as Meta gives them.
 
-        `fields` are documented for this list; which ones it gives is not, so some may be refused
-        or left out. Source: "Meta: phone numbers of a WhatsApp Business Account".
+        They come in the order of their last onboarding, the newest first. `fields` are documented
+        for this list; which ones it gives is not, so some may be refused or left out.
+        Source: "Meta: phone numbers of a WhatsApp Business Account".
         """
         params = {"fields": ",".join(fields), "limit": str(most)}
+        if oldest_first:
+            # Written as there; Meta refuses `last_onboarded_time.asc` of its other page.
+            params["sort"] = "['last_onboarded_time_ascending']"
         return await self._page(f"{waba_id}/phone_numbers", params, IdOf.ACCOUNT, after)
 
     async def numbers_at_once(
