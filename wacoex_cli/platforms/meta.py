@@ -174,7 +174,7 @@ class Meta:
         """
         params = {"fields": ",".join(fields), "limit": str(most)}
         if oldest_first:
-            # Written as there; Meta refuses `last_onboarded_time.asc` of its other page.
+            # Spelled as on that page; `last_onboarded_time.asc`, as another has it, is refused.
             params["sort"] = "['last_onboarded_time_ascending']"
         return await self._page(f"{waba_id}/phone_numbers", params, IdOf.ACCOUNT, after)
 

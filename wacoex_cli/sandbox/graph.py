@@ -263,9 +263,9 @@ def _listed_numbers(world: World, call: Call, node: Node, fields: str | None) ->
 def _in_order(numbers: Sequence[Node], sort: str | None) -> tuple[list[Node], str]:
     """The numbers in the order that `sort` names, the newest first without it; and its name.
 
-    Meta's pages contradict each other; `['last_onboarded_time_ascending']` is documented and works,
-    `last_onboarded_time.asc` is documented and does not. Raises GraphError 100 for what is neither.
-    Source: "Meta: business phone numbers", as others have found it to answer.
+    Meta documents `['last_onboarded_time_ascending']` and `last_onboarded_time.asc`; the Graph
+    takes the first and refuses the second. Raises GraphError 100 for what it does not take.
+    Source: "Meta: business phone numbers", and answers that others have seen.
     """
     named = _SORT.fullmatch(sort or "last_onboarded_time_descending")
     order = named["order"] if named else str(sort)
