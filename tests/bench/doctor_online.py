@@ -122,7 +122,7 @@ def seconds_of_each_channel(numbers: list[str], base_url: str) -> float:
 
         async def of_channel(number: str) -> None:
             async with turn:
-                await read_phone_number(meta, number, clock.now())
+                await read_phone_number(meta.phone_number, number, clock.now())
             async with turn:
                 await as_app.app_subscriptions(APP_ID)
             async with turn:

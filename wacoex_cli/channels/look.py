@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from wacoex_cli.channels.facts import AppsSeen, WorkspaceList, note_hidden, note_shown
 from wacoex_cli.channels.model import (
-    JUDGED_FIELDS,
     META,
     PHONE_NUMBER_FIELDS,
     SUBSCRIBED_APPS,
@@ -29,7 +28,6 @@ from wacoex_cli.channels.model import (
 from wacoex_cli.channels.nodes import (
     Batches,
     JoinedReads,
-    concerns_a_field,
     facts_of_numbers,
     is_throttled,
     read_node,
@@ -47,6 +45,7 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.channels.model import Channel, Sighting
+    from wacoex_cli.channels.nodes import ReadNode
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.answers import ListedNumber
@@ -63,6 +62,28 @@ REUSABLE_FOR = timedelta(hours=1)
 _MOST_OTHER_ACCOUNTS = 5
 _CHANNELS_PER_LIMIT = 100
 _TOKEN_REFUSED = frozenset({"meta_102", "meta_190"})
+
+
+class SharedAnswers:
+    """Answers that several wait for: the first who asks starts the work, and all get its answer."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[tuple[str, ...], asyncio.Task[Any]] = {}
+
+    async def get(
+        self, key: tuple[str, ...], work: Callable[[], Coroutine[object, object, Answer]]
+    ) -> Answer:
+        """The answer of that key. `work` gives it, and raises nothing that others must not get."""
+        if key not in self._tasks:
+            self._tasks[key] = asyncio.create_task(work())
+        answer: Answer = await asyncio.shield(self._tasks[key])
+        return answer
+
+    async def end(self) -> None:
+        """Give up what is not answered yet."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
 
 class Look:
@@ -95,7 +116,7 @@ class Look:
         self._has_answer = False
         self._started = workspace.clock.monotonic()
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._shared: dict[tuple[str, ...], asyncio.Task[Any]] = {}
+        self._shared = SharedAnswers()
         self._said: list[str] = []
         # By fields that a list does not give: the accounts whose list that is.
         self._read_for_each: dict[tuple[str, ...], list[str]] = {}
@@ -142,9 +163,7 @@ class Look:
         try:
             await asyncio.gather(*map(read, found, ways))
         finally:
-            for task in self._shared.values():
-                task.cancel()
-            await asyncio.gather(*self._shared.values(), return_exceptions=True)
+            await self._shared.end()
 
     def take_time_for(self, channels: int) -> None:
         """Let the limit for all questions be that of so many channels."""
@@ -242,15 +261,7 @@ class Look:
         """Asked once for all channels with the same key: who asks, and what about."""
         if self._is_patient:
             return await self.ask(operation())
-        return await self._shared_by(key, lambda: self.ask(operation()))
-
-    async def _shared_by(
-        self, key: tuple[str, ...], work: Callable[[], Coroutine[object, object, Answer]]
-    ) -> Answer:
-        if key not in self._shared:
-            self._shared[key] = asyncio.create_task(work())
-        answer: Answer = await asyncio.shield(self._shared[key])
-        return answer
+        return await self._shared.get(key, lambda: self.ask(operation()))
 
     def _way(self, channel: Channel, with_users: bool) -> Meta | WacoexError:
         """How Meta is asked about a channel, or why it cannot be."""
@@ -336,13 +347,13 @@ class Look:
         """The facts of a number, read with those of the others of its account."""
         number_ids = self._together.get((meta.caller, waba_id or ""), [])
         if waba_id is None or len(number_ids) <= 1:
-            return await self.ask(read_phone_number(meta, number_id, self._now))
+            return await self.ask(read_phone_number(meta.phone_number, number_id, self._now))
         batches, now = self._batches_of(meta), self._now
 
         def note_fields(fields: tuple[str, ...]) -> None:
             self._read_for_each.setdefault(fields, []).append(waba_id)
 
-        found = await self._shared_by(
+        found = await self._shared.get(
             (meta.caller, waba_id, "all numbers"),
             lambda: facts_of_numbers(
                 meta, waba_id, number_ids, now, self.ask, batches, note_fields
@@ -523,72 +534,17 @@ async def read_respondio(respondio: RespondIO, now: datetime) -> WorkspaceList:
 
 
 async def read_phone_number(
-    meta: Meta,
+    read: ReadNode,
     phone_number_id: str,
     now: datetime,
     fields: Sequence[str] = PHONE_NUMBER_FIELDS,
-    *,
-    demands_all: bool = False,
 ) -> list[Fact]:
-    """These fields of the number. Raises as `Meta` does when the node itself is refused.
+    """These fields of the number; a refused one is a fact that is not available.
 
-    A refused field is a fact that is not available; with `demands_all` it raises, too.
+    Raises as `read` does when the node itself is refused.
     """
-    if demands_all:
-        given, refused = await meta.phone_number(phone_number_id, fields), dict[str, str]()
-    else:
-        given, refused = await read_node(meta.phone_number, phone_number_id, fields)
+    given, refused = await read_node(read, phone_number_id, fields)
     return from_node("", fields, given, refused, to_text(now))
-
-
-async def read_for_sending(
-    meta: Meta, phone_number_id: str, now: datetime, fields: Sequence[str]
-) -> list[Fact]:
-    """These fields of the number, all of which are demanded, and `JUDGED_FIELDS` as far as given.
-
-    Raises as `Meta` does when the node or one of the demanded fields is refused.
-    """
-    try:
-        both = (*fields, *JUDGED_FIELDS)
-        return await read_phone_number(meta, phone_number_id, now, both, demands_all=True)
-    except WacoexError as error:
-        if not concerns_a_field(error):
-            raise
-    demanded = await read_phone_number(meta, phone_number_id, now, fields, demands_all=True)
-    return [*demanded, *await read_phone_number(meta, phone_number_id, now, JUDGED_FIELDS)]
-
-
-async def read_review(meta: Meta | None, channel: Channel, now: datetime) -> list[Fact]:
-    """What Meta says of the account's status and review; nothing where it cannot be asked."""
-    if meta is None or channel.waba_id is None:
-        return []
-    fields = ("status", "account_review_status")
-    try:
-        given, refused = await read_node(meta.waba, channel.waba_id, fields)
-    except WacoexError:
-        return []
-    return from_node(WABA_PREFIX, fields, given, refused, to_text(now))
-
-
-async def hides_number(meta: Meta | None, channel: Channel, error: WacoexError | None) -> bool:
-    """Whether Meta hides the number from a token that is valid (code 100, subcode 33).
-
-    `error` is why the number could not be read. A token that may not ask about itself is valid
-    when it is shown the account.
-    """
-    if meta is None or error is None or not is_not_visible(error):
-        return False
-    try:
-        is_valid = (await meta.debug_token()).is_valid
-    except WacoexError:
-        is_valid = None
-    if is_valid is not None or channel.waba_id is None:
-        return is_valid is True
-    try:
-        await meta.waba(channel.waba_id, ["id"])
-    except WacoexError:
-        return False
-    return True
 
 
 async def read_waba(meta: Meta, waba_id: str, now: datetime) -> list[Fact]:

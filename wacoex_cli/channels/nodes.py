@@ -32,10 +32,20 @@ if TYPE_CHECKING:
     Answer = TypeVar("Answer")
 
     class Ask(Protocol):
-        """Asks in a turn and with a time limit; gives the answer, or why there is none."""
+        """Asks, and gives the answer, or why there is none; maybe in a turn, with a time limit."""
 
         def __call__(
             self, operation: Coroutine[object, object, Answer], /
+        ) -> Coroutine[object, object, Answer | WacoexError]: ...
+
+    class Once(Protocol):
+        """Asks like `Ask`, one time for all with the same key: who asks, and what about."""
+
+        def __call__(
+            self,
+            key: tuple[str, ...],
+            operation: Callable[[], Coroutine[object, object, Answer]],
+            /,
         ) -> Coroutine[object, object, Answer | WacoexError]: ...
 
 
