@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.bench.board import environ_of, populate, run
-from tests.bench.figures import Figure, show
+from tests.bench.figures import Figure, finish, show
 from wacoex_cli.channels.look import AT_ONCE, read_phone_number
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.http import Http
@@ -187,3 +187,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

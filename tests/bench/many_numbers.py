@@ -26,7 +26,7 @@ import aiohttp
 import httpx
 import psutil
 
-from tests.bench.figures import Figure, most_in_a_second, show
+from tests.bench.figures import Figure, finish, most_in_a_second, show
 from tests.bench.harness import CHECKOUT, TEMPLATE, Home, finished
 from tests.bench.light import MOST_IN_A_SECOND, number_id, phone_of
 from wacoex_cli.channels import registry
@@ -350,3 +350,4 @@ if __name__ == "__main__":
             runner.run(send_bare(sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
     else:
         main(float(sys.argv[1]) if sys.argv[1:] else SECONDS)
+        finish()
