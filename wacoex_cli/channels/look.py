@@ -124,14 +124,14 @@ class Look:
         self._batches: dict[str, Batches] = {}
         self._joined: dict[str, JoinedReads] = {}
         # By who asks and the account: the numbers that are read together.
-        self._together: dict[tuple[str, str], list[str]] = {}
+        self._numbers_of_accounts: dict[tuple[str, str], list[str]] = {}
 
     @property
     def notes(self) -> list[str]:
         """A sentence for each thing to know, however many accounts it is true of."""
         return [*itertools.starmap(_not_listed, self._read_for_each.items()), *self._said]
 
-    async def read(
+    async def look_at(
         self,
         found: Collection[ChannelFacts],
         *,
@@ -159,7 +159,7 @@ class Look:
             if isinstance(way, WacoexError) or self._is_spent(facts):
                 continue
             if number_id and waba_id:
-                self._together.setdefault((way.caller, waba_id), []).append(number_id)
+                self._numbers_of_accounts.setdefault((way.caller, waba_id), []).append(number_id)
         try:
             await asyncio.gather(*map(read, found, ways))
         finally:
@@ -172,7 +172,7 @@ class Look:
     def keep(self, state: State, found: Collection[ChannelFacts]) -> None:
         """Store what was read, and how many calls it took. Needs a transaction."""
         for facts in found:
-            sightings = [its.to_fact(name) for name, its in facts.sightings.items()]
+            sightings = [seen.to_fact(name) for name, seen in facts.sightings.items()]
             Facts(state).store(facts.channel.channel_id, [*facts.read, *sightings])
         Facts(state).count_calls(self.calls, self._now)
 
@@ -224,7 +224,7 @@ class Look:
     async def number(self, facts: ChannelFacts) -> None:
         """Ask about the number alone. Raises CredentialError without a token."""
         meta = self._meta(facts.channel)
-        await self._number(meta, facts, with_users=False)
+        await self._look_at_number(meta, facts, with_users=False)
         self._count(meta, facts.channel)
 
     async def account(self, facts: ChannelFacts) -> AppsSeen:
@@ -292,7 +292,7 @@ class Look:
             return
         channel, is_fresh = facts.channel, self._is_fresh(facts)
         number, token = await asyncio.gather(
-            self._number(meta, facts, with_users),
+            self._look_at_number(meta, facts, with_users),
             self._beside_number(meta, facts, with_users, more),
         )
         await self._see(meta, facts, number, token)
@@ -326,13 +326,13 @@ class Look:
             await more(facts)
         return token
 
-    async def _number(
+    async def _look_at_number(
         self, meta: Meta, facts: ChannelFacts, with_users: bool
     ) -> list[Fact] | WacoexError | None:
         channel = facts.channel
         if channel.phone_number_id is None:
             return None
-        number = await self._number_facts(meta, channel.phone_number_id, channel.waba_id)
+        number = await self._facts_of_number(meta, channel.phone_number_id, channel.waba_id)
         facts.take("number", number)
         is_hidden = isinstance(number, WacoexError) and is_not_visible(number)
         if is_hidden and with_users and channel.waba_id:
@@ -341,11 +341,11 @@ class Look:
             facts.numbers = None if isinstance(numbers, WacoexError) else numbers
         return number
 
-    async def _number_facts(
+    async def _facts_of_number(
         self, meta: Meta, number_id: str, waba_id: str | None
     ) -> list[Fact] | WacoexError:
         """The facts of a number, read with those of the others of its account."""
-        number_ids = self._together.get((meta.caller, waba_id or ""), [])
+        number_ids = self._numbers_of_accounts.get((meta.caller, waba_id or ""), [])
         if waba_id is None or len(number_ids) <= 1:
             return await self.ask(read_phone_number(meta.phone_number, number_id, self._now))
         batches, now = self._batches_of(meta), self._now

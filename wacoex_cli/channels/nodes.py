@@ -154,7 +154,7 @@ async def facts_of_numbers(
             missing = (*listed.refused, *sorted(wanted))
         if missing:
             try:
-                given, refused = await read_node(reads.read, number_id, missing)
+                given, refused = await read_node(reads.fields_of, number_id, missing)
             except WacoexError as error:
                 is_vital = not _VITAL_FIELDS.isdisjoint(missing)
                 if node is None or is_vital or isinstance(error, TemporaryError):
@@ -232,7 +232,7 @@ async def _left_out(
     if not others:
         return vital, frozenset()
     try:
-        given, _ = await read_node(reads.read, min(listed.nodes), sorted(others))
+        given, _ = await read_node(reads.fields_of, min(listed.nodes), sorted(others))
     except WacoexError:
         return vital, others
     return vital | (others & given.keys()), frozenset()
@@ -245,7 +245,7 @@ def _may_ask_each(error: WacoexError) -> bool:
 
 
 @dataclass(frozen=True)
-class _NumberRead:
+class _NumberQuestion:
     number_id: str
     fields: Sequence[str]
     answer: asyncio.Future[Node]
@@ -304,13 +304,13 @@ class JoinedReads:
         self._ask = ask
         self._batches = batches
         self._throttled: WacoexError | None = None
-        self._waiting: list[_NumberRead] = []
+        self._waiting: list[_NumberQuestion] = []
         self._running: set[asyncio.Task[None]] = set()
 
-    async def read(self, number_id: str, fields: Sequence[str]) -> Node:
+    async def fields_of(self, number_id: str, fields: Sequence[str]) -> Node:
         """These fields of a number. Raises as `Meta.phone_number` does."""
         loop = asyncio.get_running_loop()
-        question = _NumberRead(number_id, fields, loop.create_future())
+        question = _NumberQuestion(number_id, fields, loop.create_future())
         if not self._waiting:
             # After all that is about to run now, and may ask too.
             loop.call_soon(self._leave)
@@ -329,7 +329,7 @@ class JoinedReads:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
-    async def _answer(self, questions: Sequence[_NumberRead]) -> None:
+    async def _answer(self, questions: Sequence[_NumberQuestion]) -> None:
         """Give each question its answer, or what ended the asking."""
         left = questions
         try:
@@ -344,7 +344,7 @@ class JoinedReads:
             for question in questions:
                 question.answer.cancel()
 
-    async def _together(self, questions: Sequence[_NumberRead]) -> Sequence[_NumberRead]:
+    async def _together(self, questions: Sequence[_NumberQuestion]) -> Sequence[_NumberQuestion]:
         """Ask them in one request; returns those that must be read alone."""
         if self._throttled or self._batches.are_refused:
             return questions
@@ -366,8 +366,8 @@ class JoinedReads:
         return left
 
     async def _after_refusal(
-        self, questions: Sequence[_NumberRead], refusal: WacoexError
-    ) -> Sequence[_NumberRead]:
+        self, questions: Sequence[_NumberQuestion], refusal: WacoexError
+    ) -> Sequence[_NumberQuestion]:
         """Where the whole request failed, the first number shows whether it was the request."""
         self.note_throttling(refusal)
         is_refused = not isinstance(refusal, TemporaryError) or refusal.code in _MAY_BE_THE_BATCH
@@ -382,15 +382,15 @@ class JoinedReads:
         self._batches.refuse(refusal.message)
         return questions[1:]
 
-    async def _read_alone(self, question: _NumberRead) -> None:
+    async def _read_alone(self, question: _NumberQuestion) -> None:
         question.settle(await self._alone(question))
 
-    async def _alone(self, question: _NumberRead) -> Node | WacoexError:
+    async def _alone(self, question: _NumberQuestion) -> Node | WacoexError:
         answer = await self._ask(self._unless_throttled(question))
         self.note_throttling(answer)
         return answer
 
-    async def _unless_throttled(self, question: _NumberRead) -> Node:
+    async def _unless_throttled(self, question: _NumberQuestion) -> Node:
         if self._throttled:
             raise self._throttled
         return await self._meta.phone_number(question.number_id, question.fields)
