@@ -291,6 +291,7 @@ def main(seconds: float) -> None:
     """Fifty numbers against a bare loop, twenty, one, and two commands of ten."""
     messages = round(seconds * RATE)
     bare = sent_bare(50, messages)
+    show("50 numbers, aiohttp alone", bare.figures(50 * messages))
     fifty = sent(50, messages)
     show(
         "50 numbers, one command, answers after 300 ms",

@@ -154,7 +154,7 @@ async def facts_of_numbers(
             missing = (*listed.refused, *sorted(wanted))
         if missing:
             try:
-                given, refused = await read_node(reads.fields_of, number_id, missing)
+                given, refused = await read_node(reads.read, number_id, missing)
             except WacoexError as error:
                 is_vital = not _VITAL_FIELDS.isdisjoint(missing)
                 if node is None or is_vital or isinstance(error, TemporaryError):
@@ -232,7 +232,7 @@ async def _left_out(
     if not others:
         return vital, frozenset()
     try:
-        given, _ = await read_node(reads.fields_of, min(listed.nodes), sorted(others))
+        given, _ = await read_node(reads.read, min(listed.nodes), sorted(others))
     except WacoexError:
         return vital, others
     return vital | (others & given.keys()), frozenset()
@@ -307,7 +307,7 @@ class JoinedReads:
         self._waiting: list[_NumberQuestion] = []
         self._running: set[asyncio.Task[None]] = set()
 
-    async def fields_of(self, number_id: str, fields: Sequence[str]) -> Node:
+    async def read(self, number_id: str, fields: Sequence[str]) -> Node:
         """These fields of a number. Raises as `Meta.phone_number` does."""
         loop = asyncio.get_running_loop()
         question = _NumberQuestion(number_id, fields, loop.create_future())

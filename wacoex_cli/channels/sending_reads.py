@@ -65,7 +65,7 @@ class SendingReads:
         if meta.caller not in self._joined:
             batches = self._batches.setdefault(meta.server, Batches(lambda note: None))
             self._joined[meta.caller] = JoinedReads(meta, _answer_or_error, batches)
-        read = self._joined[meta.caller].fields_of
+        read = self._joined[meta.caller].read
         key = (meta.caller, phone_number_id, *fields)
         return await self.once(key, partial(_number, read, phone_number_id, fields, now))
 

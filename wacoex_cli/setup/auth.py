@@ -126,7 +126,7 @@ async def _wrong_ids(look: Look, meta: Meta, channel: Channel | None) -> tuple[W
         of_account = partial(meta.waba, channel.waba_id, _OF_ACCOUNT)
         questions.append(look.once((meta.caller, channel.waba_id), of_account))
     if channel and channel.phone_number_id:
-        questions.append(look.joined(meta).fields_of(channel.phone_number_id, _OF_NUMBER))
+        questions.append(look.joined(meta).read(channel.phone_number_id, _OF_NUMBER))
     found = await asyncio.gather(*questions, return_exceptions=True)
     for unexpected in found:
         if isinstance(unexpected, BaseException) and not isinstance(unexpected, WacoexError):
