@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.broadcast.conftest import LeapingClock
 from tests.broadcast.test_several import Agency, approved_after_a_wait
+from wacoex_cli.broadcast.send_task import SendTask, prepare
 from wacoex_cli.channels.model import Provider
+from wacoex_cli.channels.sending_reads import RecentReads
+from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.workspace import open_workspace
 from wacoex_cli.ledger.model import Status
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, World
+from wacoex_cli.sending.guards import SendOrder
 from wacoex_cli.sending.providers import WARM_CONNECTIONS
+from wacoex_cli.terminal.dialogue import TerminalDialogue
+from wacoex_cli.terminal.render import Invocation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from tests.broadcast.conftest import Shop
     from wacoex_cli.ledger.model import Broadcast
@@ -175,3 +186,34 @@ def test_a_number_that_cannot_be_read_leaves_out_its_own_broadcasts(
     }
     assert {agency.status(each) for each in good} == {Status.COMPLETED}
     assert {agency.status(each) for each in bad} == {Status.PLANNED}
+
+
+def test_while_they_are_sent_a_template_is_read_again_once_for_all(
+    agency: Agency, eventually: Callable[[Callable[[], bool]], Awaitable[bool]]
+) -> None:
+    shop, clock = agency.shop, LeapingClock()
+    planned = [agency.planned(1, 1), agency.planned_more(1), agency.planned_more(1)]
+
+    def are_read_since(moment: str) -> bool:
+        return all(shop.current(each).category_known_at >= moment for each in planned)
+
+    async def look_twice(tasks: list[SendTask]) -> None:
+        recent, failed = RecentReads(clock), list[BaseException]()
+        async with AsyncExitStack() as stack:
+            for task in tasks:
+                await stack.enter_async_context(task.reading(recent, failed.append))
+            for _ in range(2):
+                await asyncio.sleep(0.2)  # each begins to wait
+                clock.leap(601)
+                await eventually(partial(are_read_since, to_text(clock.now())))
+        assert failed == []
+
+    with open_workspace(
+        environ=shop.environ, clock=clock, warn=print, log=print, announce=lambda settings: None
+    ) as workspace:
+        dialogue = TerminalDialogue(Invocation())
+        tasks = [prepare(workspace, shop.channel, each, SendOrder(), dialogue) for each in planned]
+        reads(agency)
+        workspace.run(look_twice(tasks))
+
+    assert reads(agency) == {TEMPLATES: 2}

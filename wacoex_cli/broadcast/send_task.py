@@ -23,7 +23,7 @@ from wacoex_cli.broadcast.preflight import (
     read_template,
     reread,
 )
-from wacoex_cli.channels.sending_reads import SendingReads
+from wacoex_cli.channels.sending_reads import RecentReads, SendingReads
 from wacoex_cli.contacts.stops import follow
 from wacoex_cli.errors import (
     CredentialError,
@@ -234,11 +234,12 @@ class SendTask:
         follow_reread(self.workspace.state, self.broadcast.broadcast_id, checked.template)
 
     def reading(
-        self, on_failure: Callable[[BaseException], None]
+        self, recent: RecentReads, on_failure: Callable[[BaseException], None]
     ) -> contextlib.AbstractAsyncContextManager[None]:
         """Meanwhile read the template again and again: it may change while rows wait.
 
-        `on_failure` gets at once what ends the reading.
+        `recent` is what all broadcasts of this process read. `on_failure` gets at once what ends
+        the reading.
         """
         state, clock, number = (
             self.workspace.state,
@@ -247,7 +248,7 @@ class SendTask:
         )
 
         def look() -> Awaitable[Template | WacoexError]:
-            return read_template(self.provider, self.broadcast, SendingReads())
+            return read_template(self.provider, self.broadcast, recent.now())
 
         kind, overruled = self.provider.kind, self.order.overrule
         return meanwhile(keep_reading(state, number, look, kind, overruled, clock), on_failure)
@@ -315,11 +316,8 @@ class Approval:
     def _check(self, tasks: Sequence[SendTask]) -> list[tuple[SendTask, SendCheck]]:
         async def check_all() -> list[SendCheck | BaseException]:
             reads = SendingReads()
-            try:
-                checks = (task.check(reads) for task in tasks)
-                return await asyncio.gather(*checks, return_exceptions=True)
-            finally:
-                await reads.end()
+            checks = (task.check(reads) for task in tasks)
+            return await asyncio.gather(*checks, return_exceptions=True)
 
         checked = []
         for task, found in zip(tasks, self._workspace.run(check_all()), strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -65,25 +66,24 @@ _TOKEN_REFUSED = frozenset({"meta_102", "meta_190"})
 
 
 class SharedAnswers:
-    """Answers that several wait for: the first who asks starts the work, and all get its answer."""
+    """Answers that several wait for: the first who asks does the work, and all get its answer.
+
+    Where the first gives up, the next does the work.
+    """
 
     def __init__(self) -> None:
-        self._tasks: dict[tuple[str, ...], asyncio.Task[Any]] = {}
+        self._answers: dict[tuple[str, ...], Any] = {}
+        self._turns: dict[tuple[str, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def get(
         self, key: tuple[str, ...], work: Callable[[], Coroutine[object, object, Answer]]
     ) -> Answer:
-        """The answer of that key. `work` gives it, and raises nothing that others must not get."""
-        if key not in self._tasks:
-            self._tasks[key] = asyncio.create_task(work())
-        answer: Answer = await asyncio.shield(self._tasks[key])
+        """The answer of that key, which `work` gives."""
+        async with self._turns[key]:
+            if key not in self._answers:
+                self._answers[key] = await work()
+        answer: Answer = self._answers[key]
         return answer
-
-    async def end(self) -> None:
-        """Give up what is not answered yet."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
 
 class Look:
@@ -160,10 +160,7 @@ class Look:
                 continue
             if number_id and waba_id:
                 self._numbers_of_accounts.setdefault((way.caller, waba_id), []).append(number_id)
-        try:
-            await asyncio.gather(*map(read, found, ways))
-        finally:
-            await self._shared.end()
+        await asyncio.gather(*map(read, found, ways))
 
     def take_time_for(self, channels: int) -> None:
         """Let the limit for all questions be that of so many channels."""

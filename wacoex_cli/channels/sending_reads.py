@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.model import Channel, Fact
     from wacoex_cli.channels.nodes import ReadNode
+    from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.platforms.meta import Meta
 
     ReadTemplates = Callable[..., Awaitable[list[dict[str, Any]]]]
 
 Answer = TypeVar("Answer")
 
+_RECENT_SECONDS = 5.0
 _REVIEW_FIELDS = ("status", "account_review_status")
 
 
@@ -44,10 +46,6 @@ class SendingReads:
         self._batches: dict[str, Batches] = {}
         # By who asks and whose they are: the templates that were asked for by name.
         self._names: dict[tuple[str, str], set[str]] = {}
-
-    async def end(self) -> None:
-        """Give up what is not answered yet."""
-        await self._answers.end()
 
     async def once(
         self, key: tuple[str, ...], operation: Callable[[], Coroutine[object, object, Answer]]
@@ -115,6 +113,21 @@ class SendingReads:
         whole list is read.
         """
         return SharedTemplates(caller, read, self._names, most_names, self.once)
+
+
+class RecentReads:
+    """Reads of broadcasts that are being sent: what several ask within seconds is read once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._reads = SendingReads()
+        self._begun = float("-inf")
+
+    def now(self) -> SendingReads:
+        """Reads of this moment, which another broadcast may have begun a few seconds ago."""
+        if self._clock.monotonic() - self._begun > _RECENT_SECONDS:
+            self._reads, self._begun = SendingReads(), self._clock.monotonic()
+        return self._reads
 
 
 class SharedTemplates:
