@@ -55,7 +55,7 @@ def ask(workspace: Workspace) -> Ask:
     def run(channels: list[Channel]) -> tuple[dict[str, ChannelFacts], Look]:
         found = [ChannelFacts(channel, NOW) for channel in channels]
         look = Look(workspace, NOW, {})
-        workspace.run(look.look_at(found))
+        workspace.run(look.read(found))
         return {facts.name: facts for facts in found}, look
 
     return run
@@ -283,7 +283,7 @@ def test_a_fact_stays_as_it_was_where_nobody_can_say_whether_the_list_leaves_it_
     probed = channels[0].phone_number_id or ""
     world.faults.replace([Fault("refuse", on="reads", path=f"/{probed}", code=100, subcode=33)])
 
-    workspace.run(Look(workspace, NOW, {}).look_at(found))
+    workspace.run(Look(workspace, NOW, {}).read(found))
 
     assert [facts.values["quality_rating"] for facts in found] == ["RED", "RED"]
     assert all("quality_rating" not in {fact.name for fact in facts.read} for facts in found)
@@ -413,7 +413,7 @@ def test_hidden_numbers_of_one_account_are_looked_for_once(
     world.log.reads.clear()
 
     found = [ChannelFacts(each.channel, NOW, sightings=each.sightings) for each in known.values()]
-    workspace.run(Look(workspace, NOW, {}).look_at(found))
+    workspace.run(Look(workspace, NOW, {}).read(found))
 
     assert {facts.connection.state for facts in found} == {ConnectionState.GONE}
     # The list with the fields, the numbers in one request, and one list to look for them in.
@@ -456,7 +456,7 @@ def test_the_time_for_all_grows_with_every_hundred_channels_where_somebody_answe
     workspace.http = Http(SystemClock(), log=lambda text: None, transport=transport)
     found = [ChannelFacts(channel, NOW) for channel in channels]
 
-    workspace.run(Look(workspace, NOW, {}).look_at(found))
+    workspace.run(Look(workspace, NOW, {}).read(found))
 
     reason = f"no answer within {limit} seconds, the limit for all channels together"
     assert all(facts.failures["number"].code == "too_slow" for facts in found)

@@ -635,7 +635,7 @@ def test_two_hundred_channels_are_read_side_by_side_with_a_bound(
     look = Look(workspace, NOW, {})
     found = [ChannelFacts(channel, NOW) for channel in channels(200)]
 
-    workspace.run(look.look_at(found))
+    workspace.run(look.read(found))
 
     assert all(entry.is_known and not entry.failures for entry in found)
     # Token, account and its apps are asked about once, for all of them.
@@ -651,7 +651,7 @@ def test_beyond_half_of_the_hourly_limit_what_is_stored_counts(
     found[0].facts = [Fact("status", "CONNECTED", "meta", to_text(NOW))]
     look = Look(workspace, NOW, {"900": CALLS_PER_HOUR})
 
-    workspace.run(look.look_at(found))
+    workspace.run(look.read(found))
 
     # The second channel was never read, so it is asked about all the same.
     assert found[0].is_known

@@ -131,7 +131,7 @@ class Look:
         """A sentence for each thing to know, however many accounts it is true of."""
         return [*itertools.starmap(_not_listed, self._read_for_each.items()), *self._said]
 
-    async def look_at(
+    async def read(
         self,
         found: Collection[ChannelFacts],
         *,

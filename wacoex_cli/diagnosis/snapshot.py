@@ -431,7 +431,7 @@ def _ask(
         if not isinstance(pairs, WacoexError):
             gathered.templates[channel.channel_id] = pairs
 
-    workspace.run(look.look_at(found, with_respondio=is_whole, more=more if is_whole else None))
+    workspace.run(look.read(found, with_respondio=is_whole, more=more if is_whole else None))
     gathered.clock_skew_seconds, gathered.notes = look.clock_skew_seconds, tuple(look.notes)
     with state.transaction():
         look.keep(state, found)

@@ -129,7 +129,7 @@ def check(
     catch_up(state, [CHANNELS, TRAFFIC], workspace.clock)
     facts = stored_facts(state, channels, now)
     look = Look(workspace, now)
-    workspace.run(look.look_at(facts.values(), with_users=True, with_respondio=True))
+    workspace.run(look.read(facts.values(), with_users=True, with_respondio=True))
     with state.transaction():
         look.keep(state, facts.values())
     numbers = Numbers(state, Signs(state).addresses_by_channel(channels))
