@@ -69,9 +69,9 @@ pictures: setup
 	$(BIN)/python -m docs.tools.pictures
 
 bench: setup
-	for script in transport rate controller storms shared_budget respondio against_sequential kills large workbook listen many_events many_channels many_numbers bulk board doctor_online startup wording; do \
-		$(BIN)/python -m tests.bench.$$script || exit 1; \
-	done
+	failed=0; for script in transport rate controller storms shared_budget respondio against_sequential kills large workbook listen many_events many_channels many_numbers bulk board doctor_online startup wording; do \
+		$(BIN)/python -m tests.bench.$$script || failed=1; \
+	done; exit $$failed
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

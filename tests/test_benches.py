@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.figures import Figure
+from tests.bench import figures
+from tests.bench.figures import Figure, finish, show
 
 CHECKOUT = Path(__file__).parents[1]
 SCRIPTS = {
@@ -45,3 +46,27 @@ def test_every_figure_of_a_measurement_has_a_bound(name: str) -> None:
 def test_a_figure_without_a_bound_is_refused() -> None:
     with pytest.raises(ValueError, match="seconds: a figure needs a bound"):
         Figure("seconds", 1.0, at_most=None)
+
+
+@pytest.mark.parametrize("name", [name for name, it in SCRIPTS.items() if calls_of("show", it)])
+def test_a_measurement_ends_by_its_figures(name: str) -> None:
+    last = ast.Module([SCRIPTS[name].body[-1]], [])
+
+    assert len(calls_of("finish", last)) == len(calls_of("finish", SCRIPTS[name])) == 1
+
+
+@pytest.mark.parametrize(("measured", "status"), [(1.0, 0), (2.1, 1)])
+def test_a_missed_bound_ends_a_measurement_with_status_1(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    measured: float,
+    status: int,
+) -> None:
+    monkeypatch.setattr(figures, "_missed", [])
+
+    show("costs", [Figure("seconds", measured, at_most=2), Figure("rows", 5, at_least=5)])
+
+    with pytest.raises(SystemExit) as ended:
+        finish()
+    assert int(ended.value.code or 0) == status
+    assert ("MISSED" in capsys.readouterr().out) == bool(status)

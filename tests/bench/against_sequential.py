@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import httpx
 
-from tests.bench.figures import Arrivals, Figure, show
+from tests.bench.figures import Arrivals, Figure, finish, show
 from tests.bench.harness import AFTER_300_MS, Sandbox, bench, finished
 from tests.bench.stalls import watched_stalls
 from wacoex_cli.sandbox.world import DEFAULT_TOKEN, PHONE_NUMBER_ID
@@ -56,3 +56,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

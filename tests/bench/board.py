@@ -21,7 +21,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from tests.bench.figures import Figure, show
+from tests.bench.figures import Figure, finish, show
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.serve import running
@@ -116,3 +116,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

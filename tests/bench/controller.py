@@ -11,7 +11,7 @@ import bisect
 import signal
 import time
 
-from tests.bench.figures import Figure, seconds_until_rate, show
+from tests.bench.figures import Figure, finish, seconds_until_rate, show
 from tests.bench.harness import AFTER_300_MS, Sandbox, bench, finished
 
 FULL, FALLEN = 20, 5
@@ -123,3 +123,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.bench.board import environ_of, populate, run
-from tests.bench.figures import Figure, show
+from tests.bench.figures import Figure, finish, show
 from wacoex_cli.channels.look import AT_ONCE, read_phone_number
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.http import Http
@@ -122,7 +122,7 @@ def seconds_of_each_channel(numbers: list[str], base_url: str) -> float:
 
         async def of_channel(number: str) -> None:
             async with turn:
-                await read_phone_number(meta, number, clock.now())
+                await read_phone_number(meta.phone_number, number, clock.now())
             async with turn:
                 await as_app.app_subscriptions(APP_ID)
             async with turn:
@@ -187,3 +187,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import bisect
 import os
 import platform
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -90,18 +91,28 @@ class Figure:
         if self.at_least is None and self.at_most is None:
             raise ValueError(f"{self.what}: a figure needs a bound")
 
+    @property
+    def is_missed(self) -> bool:
+        """Whether a bound is not kept."""
+        return (self.at_least is not None and self.measured < self.at_least) or (
+            self.at_most is not None and self.measured > self.at_most
+        )
+
     def cells(self) -> tuple[str, str, str]:
         """What, measured, wanted."""
         bounds = (("at least", self.at_least), ("at most", self.at_most))
         wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
-        missed = (self.at_least is not None and self.measured < self.at_least) or (
-            self.at_most is not None and self.measured > self.at_most
-        )
-        return self.what, f"{self.measured:.{self.decimals}f}", wanted + (" MISSED" * missed)
+        return self.what, f"{self.measured:.{self.decimals}f}", wanted + " MISSED" * self.is_missed
+
+
+_missed: list[str] = []
 
 
 def show(title: str, figures: Iterable[Figure], machine: str = "") -> None:
-    """Print a table, with the machine it was measured on; `machine` says more about that."""
+    """Print a table, with the machine it was measured on; `machine` says more about that.
+
+    A bound that is missed lets `finish` end the program with status 1.
+    """
     facts = (
         f"{os.cpu_count()} cores",
         f"load {os.getloadavg()[0]:.1f}",
@@ -110,7 +121,14 @@ def show(title: str, figures: Iterable[Figure], machine: str = "") -> None:
     )
     print(f"\n{title}")
     print(f"  ({', '.join(facts)})")
-    rows = [("what", "measured", "wanted"), *(figure.cells() for figure in figures)]
+    shown = list(figures)
+    _missed.extend(figure.what for figure in shown if figure.is_missed)
+    rows = [("what", "measured", "wanted"), *(figure.cells() for figure in shown)]
     width = max(len(row[0]) for row in rows)
     for what, measured, wanted in rows:
         print(f"  {what:<{width}}  {measured:>9}  {wanted}".rstrip(), flush=True)
+
+
+def finish() -> NoReturn:
+    """End the program: with status 1 when it has shown a figure that misses its bound."""
+    sys.exit(bool(_missed))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from tests.bench.figures import Figure, show
+from tests.bench.figures import Figure, finish, show
 from tests.bench.harness import Home, Sandbox, bench, finished, used_by
 from tests.bench.ticks import Ticks
 from wacoex_cli.channels.registry import active
@@ -229,3 +229,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

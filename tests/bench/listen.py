@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tests.bench.figures import Figure, show
+from tests.bench.figures import Figure, finish, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -219,3 +219,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

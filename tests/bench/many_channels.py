@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.figures import Figure, show
+from tests.bench.figures import Figure, finish, show
 from tests.bench.many_events import CHANNELS, EVENTS, TRIES, run
 
 FEWER = 10
@@ -91,3 +91,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

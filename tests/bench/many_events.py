@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.figures import Figure, show
+from tests.bench.figures import Figure, finish, show
 
 CHANNELS = 1_000
 EVENTS = 1_000_000
@@ -130,3 +130,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

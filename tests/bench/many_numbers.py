@@ -26,7 +26,7 @@ import aiohttp
 import httpx
 import psutil
 
-from tests.bench.figures import Figure, most_in_a_second, show
+from tests.bench.figures import Figure, finish, most_in_a_second, show
 from tests.bench.harness import CHECKOUT, TEMPLATE, Home, finished
 from tests.bench.light import MOST_IN_A_SECOND, number_id, phone_of
 from wacoex_cli.channels import registry
@@ -101,13 +101,18 @@ class Run:
         """The most that all processes together needed."""
         return max(used.memory for used in self.used) / 1024**2
 
-    def figures(self, expected: int) -> tuple[Figure, ...]:
-        """What holds however many numbers send."""
-        arrived = len(self.moments)
+    def arrivals(self, expected: int) -> tuple[Figure, ...]:
+        """Whether all have come, each once."""
         return (
-            Figure("messages that arrived", arrived, expected, expected),
+            Figure("messages that arrived", len(self.moments), expected, expected),
             Figure("sent twice", self.twice, at_most=0),
             Figure("refused", self.refused, at_most=0),
+        )
+
+    def figures(self, expected: int) -> tuple[Figure, ...]:
+        """What holds however many numbers send."""
+        return (
+            *self.arrivals(expected),
             Figure(
                 "most of a number in a second", self.most_in_a_second(), at_most=MOST_IN_A_SECOND
             ),
@@ -291,6 +296,7 @@ def main(seconds: float) -> None:
     """Fifty numbers against a bare loop, twenty, one, and two commands of ten."""
     messages = round(seconds * RATE)
     bare = sent_bare(50, messages)
+    show("50 numbers, aiohttp alone", bare.arrivals(50 * messages))
     fifty = sent(50, messages)
     show(
         "50 numbers, one command, answers after 300 ms",
@@ -350,3 +356,4 @@ if __name__ == "__main__":
             runner.run(send_bare(sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
     else:
         main(float(sys.argv[1]) if sys.argv[1:] else SECONDS)
+        finish()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.bench.figures import Figure, show
+from tests.bench.figures import Figure, finish, show
 from tests.bench.harness import AFTER_300_MS, bench, finished
 from tests.bench.stalls import watched_stalls
 
@@ -55,3 +55,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench.figures import Figure, show
+from tests.bench.figures import Figure, finish, show
 from tests.bench.harness import AFTER_300_MS, bench, finished, phone
 from tests.bench.stalls import watched_stalls
 from wacoex_cli.platforms.respondio import SENDING
@@ -72,3 +72,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from tests.bench.figures import Arrivals, Figure, show
+from tests.bench.figures import Arrivals, Figure, finish, show
 from tests.bench.harness import AFTER_300_MS, bench, finished
 from tests.bench.stalls import Stalls, watched_stalls
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, SECOND_PHONE_NUMBER_ID
@@ -55,3 +55,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

@@ -41,7 +41,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from tests.bench.figures import Figure, show
+from tests.bench.figures import Figure, finish, show
 from tests.bench.filling import fill
 from wacoex_cli.foundation.state import open_state
 
@@ -147,3 +147,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

@@ -16,7 +16,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from tests.bench.figures import Figure, seconds_until_rate, show
+from tests.bench.figures import Figure, finish, seconds_until_rate, show
 from tests.bench.harness import AFTER_300_MS, Home, Sandbox, bench, finished, preferred
 
 if TYPE_CHECKING:
@@ -161,3 +161,4 @@ def main(*parts: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    finish()

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import aiohttp
 
-from tests.bench.figures import Figure, show
+from tests.bench.figures import Figure, finish, show
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.http import WINDOW, Http
 
@@ -175,3 +175,4 @@ if __name__ == "__main__":
         print(json.dumps(asyncio.run(WAYS[sys.argv[1]](sys.argv[2]))))
     else:
         main()
+        finish()

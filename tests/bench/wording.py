@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import sys
 
-from tests.bench.figures import Figure, show
+from tests.bench.figures import Figure, finish, show
 from tests.bench.harness import TEMPLATE, Home, bench, used_by
 
 MILLION = 1_000_000
@@ -64,3 +64,4 @@ def main(rows: int, rounds: int = 1) -> None:
 
 if __name__ == "__main__":
     main(*(map(int, sys.argv[1:]) if len(sys.argv) > 1 else [MILLION]))
+    finish()

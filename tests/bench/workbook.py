@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import openpyxl  # type: ignore[import-untyped]
 
-from tests.bench.figures import Figure, show
+from tests.bench.figures import Figure, finish, show
 from tests.bench.harness import TEMPLATE, bench, phone, used_by
 
 if TYPE_CHECKING:
@@ -160,3 +160,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

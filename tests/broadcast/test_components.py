@@ -33,7 +33,7 @@ def pictures(shop):
 
 def components(cli):
     shown = cli("broadcast", "send", "--channel", "shop", "--dry-run", "--json")
-    return [one["body"]["template"]["components"] for one in shown.data["requests"]]
+    return [request["body"]["template"]["components"] for request in shown.data["requests"]]
 
 
 def image(**value):

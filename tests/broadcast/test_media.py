@@ -400,10 +400,10 @@ def test_all_links_of_a_list_are_looked_at_when_they_are_few(shop, cli, site):
 
     planned = cli(*PLAN, "--param", "1=name", "--media", "header=column:picture", "--json")
 
-    told = [finding for finding in planned.data["findings"] if finding["id"] == "WX514"]
-    assert len(told) == 1
-    assert "gone.jpg" in str(told)
-    assert "menu.jpg" not in str(told)
+    found = [finding for finding in planned.data["findings"] if finding["id"] == "WX514"]
+    assert len(found) == 1
+    assert "gone.jpg" in str(found)
+    assert "menu.jpg" not in str(found)
 
 
 @pytest.mark.parametrize("provider", [Provider.RESPONDIO], ids=str)

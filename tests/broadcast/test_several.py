@@ -19,6 +19,7 @@ from wacoex_cli.channels import registry
 from wacoex_cli.channels.model import Details
 from wacoex_cli.errors import RefusedError
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.http import WINDOW
 from wacoex_cli.foundation.workspace import open_workspace
 from wacoex_cli.ledger.model import Status
 from wacoex_cli.ledger.store import Broadcasts
@@ -110,6 +111,22 @@ def test_each_number_keeps_its_own_limit(agency: Agency, cli: Callable[..., Any]
         at = [entry.at for entry in arrivals if entry.phone_number_id == agency.number_id(number)]
         assert most_in_a_second(at) <= 20
     assert {entry.outcome for entry in agency.shop.world.log.arrivals} == {"accepted"}
+
+
+def test_three_numbers_have_more_requests_under_way_than_one_may_have(
+    agency: Agency, cli: Callable[..., Any]
+) -> None:
+    seconds, people = 2.0, 40
+    ids = [agency.planned(number, people).broadcast_id for number in (1, 2, 3)]
+    agency.shop.faults(Fault("latency", seconds=seconds))
+
+    ended = cli("broadcast", "send", *ids, "--yes", "--rate", "20", "--json")
+
+    assert (ended.code, ended.data["totals"]["taken"]) == (0, 3 * people), ended.err
+    log = agency.shop.world.log
+    assert len(log.arrivals) == 3 * people
+    # Each stays open for two seconds.
+    assert most_in_a_second(entry.at / seconds for entry in log.arrivals) > WINDOW
 
 
 def test_all_planned_sends_every_planned_broadcast(agency: Agency, cli: Callable[..., Any]) -> None:

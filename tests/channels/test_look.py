@@ -62,7 +62,7 @@ def test_a_field_that_meta_names_as_unknown_is_left_out_and_the_rest_read() -> N
         return refusal(100, message) if gone else node(fields)
 
     meta = meta_that(answer)
-    facts = asyncio.run(read_phone_number(meta, "1", NOW))
+    facts = asyncio.run(read_phone_number(meta.phone_number, "1", NOW))
 
     assert unavailable(facts) == {"username", "account_mode"}
     assert values_of(facts)["status"] == "a status"
@@ -74,7 +74,7 @@ def test_a_field_that_needs_another_right_is_found_by_halving() -> None:
         return refusal(10) if "webhook_configuration" in fields else node(fields)
 
     meta = meta_that(answer)
-    facts = asyncio.run(read_phone_number(meta, "1", NOW))
+    facts = asyncio.run(read_phone_number(meta.phone_number, "1", NOW))
 
     assert unavailable(facts) == {"webhook_configuration"}
     assert len(values_of(facts)) == len(PHONE_NUMBER_FIELDS) - 1
@@ -84,7 +84,7 @@ def test_a_field_that_needs_another_right_is_found_by_halving() -> None:
 def test_the_search_for_refused_fields_has_an_end() -> None:
     meta = meta_that(lambda fields: node(fields) if fields == ["id"] else refusal(100))
 
-    facts = asyncio.run(read_phone_number(meta, "1", NOW))
+    facts = asyncio.run(read_phone_number(meta.phone_number, "1", NOW))
 
     assert unavailable(facts) == set(PHONE_NUMBER_FIELDS)
     assert meta.calls <= 17
@@ -95,7 +95,7 @@ def test_a_number_that_is_refused_as_a_whole_is_no_missing_field(code: int) -> N
     meta = meta_that(lambda fields: refusal(code))
 
     with pytest.raises(CredentialError):
-        asyncio.run(read_phone_number(meta, "1", NOW))
+        asyncio.run(read_phone_number(meta.phone_number, "1", NOW))
 
     assert meta.calls <= 2
 
@@ -109,7 +109,9 @@ def test_an_account_that_is_refused_is_not_available() -> None:
 def test_an_answer_without_an_id_is_unusable() -> None:
     with pytest.raises(TemporaryError, match="it holds no id"):
         asyncio.run(
-            read_phone_number(meta_that(lambda fields: httpx.Response(200, json={})), "1", NOW)
+            read_phone_number(
+                meta_that(lambda fields: httpx.Response(200, json={})).phone_number, "1", NOW
+            )
         )
 
 

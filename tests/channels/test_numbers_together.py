@@ -286,7 +286,7 @@ def test_a_fact_stays_as_it_was_where_nobody_can_say_whether_the_list_leaves_it_
     workspace.run(Look(workspace, NOW, {}).read(found))
 
     assert [facts.values["quality_rating"] for facts in found] == ["RED", "RED"]
-    assert all("quality_rating" not in {fact.name for fact in its.read} for its in found)
+    assert all("quality_rating" not in {fact.name for fact in facts.read} for facts in found)
 
 
 def test_notes_do_not_grow_with_the_accounts(ask: Ask, world: World) -> None:
@@ -412,7 +412,7 @@ def test_hidden_numbers_of_one_account_are_looked_for_once(
         world.hidden.add(facts.channel.phone_number_id or "")
     world.log.reads.clear()
 
-    found = [ChannelFacts(its.channel, NOW, sightings=its.sightings) for its in known.values()]
+    found = [ChannelFacts(each.channel, NOW, sightings=each.sightings) for each in known.values()]
     workspace.run(Look(workspace, NOW, {}).read(found))
 
     assert {facts.connection.state for facts in found} == {ConnectionState.GONE}

@@ -151,7 +151,7 @@ def always(talk: Talk) -> None:
         talk.say(OK)
 
 
-def asked(work: Callable[[Http], Awaitable[Any]], **settings: Any) -> Any:
+def answer_to(work: Callable[[Http], Awaitable[Any]], **settings: Any) -> Any:
     """What the work with a client gives; errors of the client as values."""
 
     async def operation() -> Any:
@@ -170,7 +170,7 @@ def send(server: Server, method: str = "POST", **settings: Any) -> Any:
     async def work(http: Http) -> Answer:
         return await http.send(server.url, headers=TOKEN, json={"to": "+6591234567"}, method=method)
 
-    return asked(work, **settings)
+    return answer_to(work, **settings)
 
 
 async def post(http: Http, url: str) -> Answer:
@@ -179,7 +179,7 @@ async def post(http: Http, url: str) -> Answer:
 
 def test_a_connection_is_kept_for_the_next_request() -> None:
     with serving(always) as server:
-        found = asked(lambda http: twice(http, server.url))
+        found = answer_to(lambda http: twice(http, server.url))
 
     assert [answer.status for answer in found] == [200, 200]
     assert server.connections == 1
@@ -204,7 +204,7 @@ def test_as_many_requests_are_open_at_once_as_the_window_says() -> None:
         return await asyncio.gather(*(post(http, server.url) for _ in range(WINDOW + 6)))
 
     with serving(script) as server:
-        found = asked(work, window=WINDOW + 6)
+        found = answer_to(work, window=WINDOW + 6)
 
     assert [answer.status for answer in found] == [200] * (WINDOW + 6)
 
@@ -225,7 +225,7 @@ def test_more_requests_may_be_open_once_the_window_is_widened() -> None:
         return [await first, *others]
 
     with serving(script) as server:
-        found = asked(work, window=1)
+        found = answer_to(work, window=1)
 
     assert [answer.status for answer in found] == [200] * 4
 
@@ -236,7 +236,7 @@ def test_a_kept_connection_that_the_server_closed_is_not_written_to() -> None:
         talk.say(OK)
 
     with serving(once, always) as server:
-        found = asked(lambda http: twice(http, server.url, 0.1))
+        found = answer_to(lambda http: twice(http, server.url, 0.1))
 
     assert [answer.status for answer in found] == [200, 200]
     assert (server.connections, len(server.seen)) == (2, 2)
@@ -264,7 +264,7 @@ def test_an_answer_that_nobody_asked_for_is_not_the_next_one(pause_seconds: floa
         return [first, await post(http, server.url)]
 
     with serving(talkative, always) as server:
-        found = asked(work)
+        found = answer_to(work)
 
     assert [answer.json for answer in found] == [{"id": "one"}] * 2
     assert server.connections == 2
@@ -285,7 +285,7 @@ def test_no_request_is_repeated_when_its_kept_connection_breaks(method: str, end
         return await http.send(server.url, headers=TOKEN, json={}, method=method)
 
     with serving(breaking, always) as server:
-        found = asked(work)
+        found = answer_to(work)
 
     assert isinstance(found, UnansweredError)
     assert found.reason == "the connection broke"
@@ -300,7 +300,7 @@ def test_a_read_is_asked_again_after_its_connection_broke() -> None:
         return await http.read("GET", server.url, headers=TOKEN, params={})
 
     with serving(silent, always) as server:
-        found = asked(work, jitter=lambda: -0.5)
+        found = answer_to(work, jitter=lambda: -0.5)
 
     assert found.status == 200
     assert len(server.seen) == 2
@@ -372,7 +372,7 @@ def test_without_a_server_nothing_has_left() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
 
-    found = asked(lambda http: post(http, f"http://127.0.0.1:{port}"))
+    found = answer_to(lambda http: post(http, f"http://127.0.0.1:{port}"))
 
     assert isinstance(found, NotSentError)
     assert found.reason == "the connection cannot be made"
@@ -381,7 +381,7 @@ def test_without_a_server_nothing_has_left() -> None:
 @pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_without_tls_nothing_has_left(greeting: bytes) -> None:
     with serving(lambda talk: talk.say(greeting)) as server:
-        found = asked(lambda http: post(http, server.url.replace("http:", "https:")))
+        found = answer_to(lambda http: post(http, server.url.replace("http:", "https:")))
 
     assert isinstance(found, NotSentError)
 
@@ -410,7 +410,7 @@ def test_an_answer_before_the_body_is_read_is_taken(fields: dict[str, str] | Non
         return [refused.status, (await post(http, server.url)).status]
 
     with serving(early, always) as server:
-        assert asked(work) == [413, 200]
+        assert answer_to(work) == [413, 200]
     assert server.connections == 2
 
 
@@ -424,7 +424,7 @@ def test_a_file_that_changes_meanwhile_spoils_no_other_request(size: int) -> Non
         return await post(http, server.url)
 
     with serving(always) as server:
-        assert asked(work, exchange_seconds=2.0).json == {"id": "one"}
+        assert answer_to(work, exchange_seconds=2.0).json == {"id": "one"}
     assert server.connections == 2
 
 
@@ -440,7 +440,7 @@ def test_that_a_request_is_written_is_known_before_the_answer() -> None:
         return await post(http, server.url)
 
     with serving(script) as server:
-        assert asked(work).status == 200
+        assert answer_to(work).status == 200
 
 
 def test_a_request_that_nobody_reads_is_not_written() -> None:
@@ -462,7 +462,7 @@ def test_a_request_that_nobody_reads_is_not_written() -> None:
         return await http.upload(server.url, headers={}, params={}, fields=None, file=menu)
 
     with serving(script) as server:
-        assert asked(work).status == 200
+        assert answer_to(work).status == 200
     assert was_early == [False]
 
 
@@ -475,7 +475,7 @@ def test_nothing_is_written_without_a_connection() -> None:
         on_written.set(written.set)
         return await post(http, f"http://127.0.0.1:{port}")
 
-    assert isinstance(asked(work), NotSentError)
+    assert isinstance(answer_to(work), NotSentError)
     assert not written.is_set()
 
 
@@ -503,7 +503,7 @@ def test_headers_are_ours_alone() -> None:
 
 def test_no_cookie_comes_back() -> None:
     with serving(answers(OK.replace(b"OK\r\n", b"OK\r\nSet-Cookie: a=1\r\n"), OK)) as server:
-        asked(lambda http: twice(http, server.url))
+        answer_to(lambda http: twice(http, server.url))
 
     assert len(server.seen) == 2
     assert not any(b"cookie" in head.lower() for head in server.seen)
@@ -539,7 +539,7 @@ def test_what_a_proxy_does_not_connect_has_never_left(
 
     with serving(refuse) as server:
         proxy_at(f"http://ana:word@127.0.0.1:{server.port}")
-        found = asked(lambda http: post(http, "https://graph.example/v26.0/1/messages"))
+        found = answer_to(lambda http: post(http, "https://graph.example/v26.0/1/messages"))
 
     assert isinstance(found, NotSentError)
     assert server.seen[0].startswith(b"CONNECT graph.example:443 HTTP/1.1\r\n")
@@ -550,7 +550,7 @@ def test_what_a_proxy_does_not_connect_has_never_left(
 def test_a_proxy_is_asked_for_plain_addresses_whole(proxy_at: Callable[[str], None]) -> None:
     with serving(always) as server:
         proxy_at(f"http://ana:word@127.0.0.1:{server.port}")
-        found = asked(lambda http: post(http, "http://graph.example/v26.0/1/messages"))
+        found = answer_to(lambda http: post(http, "http://graph.example/v26.0/1/messages"))
 
     assert found.status == 200
     assert server.seen[0].startswith(b"POST http://graph.example/v26.0/1/messages HTTP/1.1\r\n")
@@ -567,7 +567,7 @@ def test_a_proxy_that_speaks_no_http_is_refused(proxy_at: Callable[[str], None])
     proxy_at("socks5://127.0.0.1:9")
 
     with pytest.raises(UsageError, match="proxy or certificate settings"):
-        asked(lambda http: post(http, "https://graph.example"))
+        answer_to(lambda http: post(http, "https://graph.example"))
 
 
 async def with_client(work: Callable[[AiohttpClient], Awaitable[Any]], places: int = 4) -> Any:

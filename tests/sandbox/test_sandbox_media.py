@@ -164,7 +164,7 @@ def test_the_sandbox_counts_uploads_by_content(call: Call, upload: Upload) -> No
     upload()
     upload()
 
-    told = call("GET", "/_sandbox/media", token=None).json()
+    shown = call("GET", "/_sandbox/media", token=None).json()
 
-    assert [row["uploads"] for row in told["uploads"]] == [2]
-    assert len(told["media"]) == 2
+    assert [row["uploads"] for row in shown["uploads"]] == [2]
+    assert len(shown["media"]) == 2

@@ -26,6 +26,7 @@ from wacoex_cli.broadcast.preflight import (
 )
 from wacoex_cli.broadcast.report import plan_data, plan_text
 from wacoex_cli.channels.model import Channel, Provider
+from wacoex_cli.channels.sending_reads import SendingReads
 from wacoex_cli.contacts.persons import USER_ID_PREFIX, Persons, account_of_channel
 from wacoex_cli.contacts.stops import follow
 from wacoex_cli.errors import UsageError
@@ -312,7 +313,8 @@ async def plan(
         )
     respondio = provider.respondio or (means or Means()).respondio
     with await gather(state, channel, order.audience, respondio, stdin=stdin) as recipients:
-        versions = await provider.find_versions(order.template or "")
+        reads = SendingReads()
+        versions = await provider.find_versions(order.template or "", reads)
         fallback = in_language(versions, order.language or "")
         languages = Languages(
             fallback, versions, order.language_column, recipients.columns, provider.kind
@@ -328,7 +330,7 @@ async def plan(
         formats = _pairs("--format", "PLACEHOLDER=FORMAT", order.format)
         wording = CellWording(template, sources, formats, order.locale, converts)
         sources = languages.settle(sources)
-        findings, tier = await check_channel(provider, channel, clock.now(), check_standing)
+        findings, tier = await check_channel(provider, channel, clock.now(), reads, check_standing)
         presence = locks.Presence(state.path)
         try:
             with state.transaction():
@@ -369,7 +371,7 @@ async def plan(
                 new_contacts = await find_contacts(
                     state, provider.respondio, broadcast_id, create=order.create_contacts
                 )
-            findings += await check_links(state, provider, draft, clock.now(), media.doubts)
+            findings += await check_links(state, provider, draft, clock.now(), reads, media.doubts)
             taken = messaged_lately(state, channel, clock.now())
             findings += check_audience(rows, channel, template.category, tier, taken, clock.now())
             overlap = MessageComparison(state, broadcast_id, order.repeat_hours, clock).look()

@@ -10,11 +10,11 @@ import contextlib
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, check_mended, wait_for
 from wacoex_cli.channels.facts import Connection, ConnectionState
-from wacoex_cli.channels.look import hides_number, read_review
 from wacoex_cli.channels.model import BUSINESS_NAME, Channel, Fact, Provider, values_of
 from wacoex_cli.contacts.store import is_marketing
 from wacoex_cli.errors import CredentialError, RefusedError, UsageError, WacoexError, counted
@@ -50,6 +50,7 @@ from wacoex_cli.terminal.render import Result
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
+    from wacoex_cli.channels.sending_reads import SendingReads
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.checks import StandingCheck
@@ -66,6 +67,7 @@ async def check_channel(
     provider: SendingProvider,
     channel: Channel,
     now: datetime,
+    reads: SendingReads,
     check_standing: StandingCheck | None = None,
 ) -> tuple[list[Finding], object]:
     """What forbids sending now, and the portfolio's messaging limit (None: not said).
@@ -78,10 +80,10 @@ async def check_channel(
     """
     read, refusal = tuple[Fact, ...](), None
     try:
-        read = tuple(await provider.phone_facts(_FIELDS, now))
+        read = tuple(await provider.phone_facts(_FIELDS, now, reads))
     except WacoexError as error:
         refusal = error
-    is_hidden = await hides_number(provider.meta, channel, refusal or provider.limit_error)
+    is_hidden = await reads.hides_number(provider.meta, channel, refusal or provider.limit_error)
     connection, known = Connection(), list[Finding]()
     if check_standing:
         caller = provider.meta.caller if provider.meta else ""
@@ -91,9 +93,9 @@ async def check_channel(
     values, observed_at = values_of(read), to_text(now)
     found = check_can_send(values, channel.name, observed_at) if values else []
     found += check_mended(values, channel.name, observed_at)
-    review = values_of(await read_review(provider.meta, channel, now))
+    review = values_of(await reads.review(provider.meta, channel, now))
     found += check_account((), (), review, channel.name, now, observed_at)
-    found += await provider.check_channel(connection, now)
+    found += await provider.check_channel(connection, now, reads)
     limit = values.get("whatsapp_business_manager_messaging_limit")
     return [*known, *wait_for(known, found)], limit
 
@@ -127,7 +129,11 @@ def show_requests(
 
 
 async def check_media(
-    state: State, provider: SendingProvider, broadcast: Broadcast, clock: Clock
+    state: State,
+    provider: SendingProvider,
+    broadcast: Broadcast,
+    clock: Clock,
+    reads: SendingReads,
 ) -> list[Finding]:
     """WX514: a file that messages show is gone or changed, or a link to one does not work."""
     places, now = places_in(broadcast.template, broadcast.parameter_sources), clock.now()
@@ -136,7 +142,7 @@ async def check_media(
         held = MediaStore(state).named_in(broadcast.broadcast_id, places.in_rows, _OPEN)
         wrong = await asyncio.to_thread(desk.unusable, places.hashes | held, now)
         found += _of_files(wrong, "file", broadcast.channel, to_text(now))
-    return found + await check_links(state, provider, broadcast, now)
+    return found + await check_links(state, provider, broadcast, now, reads)
 
 
 async def check_links(
@@ -144,6 +150,7 @@ async def check_links(
     provider: SendingProvider,
     broadcast: Broadcast,
     now: datetime,
+    reads: SendingReads,
     doubts: Mapping[str, str] = {},
 ) -> list[Finding]:
     """WX514: a link to a file does not work, or there are `doubts` about files, by their names.
@@ -154,7 +161,8 @@ async def check_links(
     wrong: dict[str, str] = {}
     if provider.links is not None:
         for link, form in places.links:
-            wrong |= await provider.links.problems([link], form)
+            look = partial(provider.links.problems, [link], form)
+            wrong |= await reads.once((provider.base_url, form, link), look)
         for place, form in places.in_rows.items():
             links = store.links_in(broadcast.broadcast_id, place, _OPEN, LOOKED_AT)
             wrong |= await provider.links.problems(links, form)
@@ -185,7 +193,9 @@ def messaged_lately(state: State, channel: Channel, now: datetime) -> int:
     return figures.taken_since(state, [key], since)[key]
 
 
-async def read_template(provider: SendingProvider, broadcast: Broadcast) -> Template | WacoexError:
+async def read_template(
+    provider: SendingProvider, broadcast: Broadcast, reads: SendingReads
+) -> Template | WacoexError:
     """The template as it is now, or why it cannot be known: it is gone, or may not be read.
 
     Raises:
@@ -193,7 +203,7 @@ async def read_template(provider: SendingProvider, broadcast: Broadcast) -> Temp
     """
     planned = Template.from_json(json.loads(broadcast.template))
     try:
-        there = await provider.find_versions(planned.name)
+        there = await provider.find_versions(planned.name, reads)
         first, *others = (in_language(there, each.language) for each in planned.versions)
         return first.with_translations(others)
     except UsageError as error:

@@ -14,6 +14,7 @@ from wacoex_cli.broadcast.preflight import show_requests
 from wacoex_cli.broadcast.send_task import Approval, failures, prepare
 from wacoex_cli.channels.model import Channel, Provider
 from wacoex_cli.channels.registry import active, choose_channel
+from wacoex_cli.channels.sending_reads import RecentReads
 from wacoex_cli.contacts.quiet_hours import NEVER_OPEN
 from wacoex_cli.contacts.store import Scope, is_opted_out
 from wacoex_cli.errors import (
@@ -225,8 +226,9 @@ def send_broadcast(
             is_well = not shot.codes
             progress.update(done, report.line(shot), report.to_json(shot), lines, is_well=is_well)
 
+        reading = partial(task.reading, RecentReads(clock))
         sending = send(
-            state, task.provider, channel, broadcast, task.order, clock, show, note, task.reading
+            state, task.provider, channel, broadcast, task.order, clock, show, note, reading
         )
         sent = workspace.run(sending)
     data = task.summary(sent, checked)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.broadcast import report
@@ -24,6 +23,7 @@ from wacoex_cli.broadcast.preflight import (
     read_template,
     reread,
 )
+from wacoex_cli.channels.sending_reads import RecentReads, SendingReads
 from wacoex_cli.contacts.stops import follow
 from wacoex_cli.errors import (
     CredentialError,
@@ -64,10 +64,11 @@ from wacoex_cli.sending.providers import SendingProvider, provider_for
 from wacoex_cli.sending.run import Sent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.templates.model import Template
     from wacoex_cli.terminal.dialogue import Dialogue
 
 _KINDS: dict[int, type[WacoexError]] = {
@@ -155,7 +156,7 @@ class SendTask:
         """Who has this message from which broadcast, a sentence for each."""
         return overlap.sentences(self.workspace.clock.now())
 
-    async def check(self) -> SendCheck:
+    async def check(self, reads: SendingReads) -> SendCheck:
         """What forbids sending, and who has the message already.
 
         Raises:
@@ -177,7 +178,7 @@ class SendTask:
         overlap = MessageComparison(state, number, self.order.repeat_hours, clock).look()
         if overlap and self.repeats is RepeatPolicy.REFUSED:
             raise refusal_of(overlap, self.channel.name, clock.now())
-        findings, template = await self._read(Broadcasts(state).get(number))
+        findings, template = await self._read(Broadcasts(state).get(number), reads)
         left_out = template.left_out.people + (overlap.rows if self.leaves_out else 0)
         people = max(0, overlap.people - left_out)
         mounts = generation.mounts_of_this_machine()
@@ -187,14 +188,16 @@ class SendTask:
             findings += check_overlap(overlap, self.channel.name, clock.now())
         return SendCheck(tuple(findings), overlap, template, people, left_out)
 
-    async def _read(self, broadcast: Broadcast) -> tuple[list[Finding], Reread]:
+    async def _read(
+        self, broadcast: Broadcast, reads: SendingReads
+    ) -> tuple[list[Finding], Reread]:
         """What Meta or respond.io say now against sending, and the template as it is now."""
         state, provider, channel = self.workspace.state, self.provider, self.channel
         standing, now = standing_check(self.workspace, channel), self.workspace.clock.now()
         check_possible(provider, channel, broadcast, now)
-        found, tier = await check_channel(provider, channel, now, standing)
+        found, tier = await check_channel(provider, channel, now, reads, standing)
         try:
-            read = await read_template(provider, broadcast)
+            read = await read_template(provider, broadcast, reads)
         except WacoexError as error:
             # Number and account may go together: then the number's finding says what to do.
             if not any(finding.id == "WX215" for finding in found):
@@ -204,7 +207,7 @@ class SendTask:
         rows, taken = Rows(state, broadcast.broadcast_id), messaged_lately(state, channel, now)
         left_out = again.left_out.people
         found += check_audience(rows, channel, again.category, tier, taken, now, left_out)
-        found += await check_media(state, provider, broadcast, self.workspace.clock)
+        found += await check_media(state, provider, broadcast, self.workspace.clock, reads)
         return [*found, *again.findings], again
 
     def tell(self, checked: SendCheck, dialogue: Dialogue) -> None:
@@ -231,18 +234,22 @@ class SendTask:
         follow_reread(self.workspace.state, self.broadcast.broadcast_id, checked.template)
 
     def reading(
-        self, on_failure: Callable[[BaseException], None]
+        self, recent: RecentReads, on_failure: Callable[[BaseException], None]
     ) -> contextlib.AbstractAsyncContextManager[None]:
         """Meanwhile read the template again and again: it may change while rows wait.
 
-        `on_failure` gets at once what ends the reading.
+        `recent` is what all broadcasts of this process read. `on_failure` gets at once what ends
+        the reading.
         """
         state, clock, number = (
             self.workspace.state,
             self.workspace.clock,
             self.broadcast.broadcast_id,
         )
-        look = partial(read_template, self.provider, self.broadcast)
+
+        def look() -> Awaitable[Template | WacoexError]:
+            return read_template(self.provider, self.broadcast, recent.now())
+
         kind, overruled = self.provider.kind, self.order.overrule
         return meanwhile(keep_reading(state, number, look, kind, overruled, clock), on_failure)
 
@@ -308,7 +315,9 @@ class Approval:
 
     def _check(self, tasks: Sequence[SendTask]) -> list[tuple[SendTask, SendCheck]]:
         async def check_all() -> list[SendCheck | BaseException]:
-            return await asyncio.gather(*(task.check() for task in tasks), return_exceptions=True)
+            reads = SendingReads()
+            checks = (task.check(reads) for task in tasks)
+            return await asyncio.gather(*checks, return_exceptions=True)
 
         checked = []
         for task, found in zip(tasks, self._workspace.run(check_all()), strict=True):

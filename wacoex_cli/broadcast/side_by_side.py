@@ -16,12 +16,14 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from wacoex_cli.broadcast.send_task import SendTask
 from wacoex_cli.channels.registry import active
+from wacoex_cli.channels.sending_reads import RecentReads
 from wacoex_cli.errors import WacoexError
 from wacoex_cli.foundation.http import WINDOW
 from wacoex_cli.foundation.workspace import (
@@ -119,6 +121,8 @@ async def _run_here(
     hear: Hear,
     on_signal: Callable[[str], None],
 ) -> None:
+    recent = RecentReads(workspace.clock)
+
     def job(place: int, task: SendTask) -> SendJob:
         context = contextvars.copy_context()
         subject = f"{task.channel.name} broadcast {task.broadcast.broadcast_id}"
@@ -137,7 +141,7 @@ async def _run_here(
             lambda shot: hear(place, shot),
             end,
             context,
-            task.reading,
+            partial(task.reading, recent),
         )
 
     jobs = [job(place, task) for place, task in enumerate(tasks)]

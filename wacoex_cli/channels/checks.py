@@ -217,11 +217,11 @@ def check_mended(values: Mapping[str, Any], channel: str, observed_at: str) -> l
     if not found:
         return []
     severity = worst(severity for _, severity, _, _ in found)
-    case, word = next((case, word) for case, its, _, word in found if its is severity)
-    said = [(text, its) for _, its, text, _ in found]
-    if any(its is Severity.UNKNOWN for _, its in said):
-        said.append((_NEWER_WORD, Severity.UNKNOWN))
-    evidence = _evidence(said, observed_at)
+    case, word = next((case, word) for case, each, _, word in found if each is severity)
+    texts = [(text, each) for _, each, text, _ in found]
+    if any(each is Severity.UNKNOWN for _, each in texts):
+        texts.append((_NEWER_WORD, Severity.UNKNOWN))
+    evidence = _evidence(texts, observed_at)
     return [Finding("WX214", severity, channel, evidence, case=case, word=word)]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wacoex_cli.channels.facts import AppsSeen, WorkspaceList, note_hidden, note_shown
 from wacoex_cli.channels.model import (
-    JUDGED_FIELDS,
     META,
     PHONE_NUMBER_FIELDS,
     SUBSCRIBED_APPS,
@@ -29,7 +29,6 @@ from wacoex_cli.channels.model import (
 from wacoex_cli.channels.nodes import (
     Batches,
     JoinedReads,
-    concerns_a_field,
     facts_of_numbers,
     is_throttled,
     read_node,
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
 
     from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.channels.model import Channel, Sighting
+    from wacoex_cli.channels.nodes import ReadNode
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.answers import ListedNumber
@@ -63,6 +63,27 @@ REUSABLE_FOR = timedelta(hours=1)
 _MOST_OTHER_ACCOUNTS = 5
 _CHANNELS_PER_LIMIT = 100
 _TOKEN_REFUSED = frozenset({"meta_102", "meta_190"})
+
+
+class SharedAnswers:
+    """Answers that several wait for: the first who asks does the work, and all get its answer.
+
+    Where the first gives up, the next does the work.
+    """
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, ...], Any] = {}
+        self._turns: dict[tuple[str, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def get(
+        self, key: tuple[str, ...], work: Callable[[], Coroutine[object, object, Answer]]
+    ) -> Answer:
+        """The answer of that key, which `work` gives."""
+        async with self._turns[key]:
+            if key not in self._answers:
+                self._answers[key] = await work()
+        answer: Answer = self._answers[key]
+        return answer
 
 
 class Look:
@@ -95,7 +116,7 @@ class Look:
         self._has_answer = False
         self._started = workspace.clock.monotonic()
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._shared: dict[tuple[str, ...], asyncio.Task[Any]] = {}
+        self._shared = SharedAnswers()
         self._said: list[str] = []
         # By fields that a list does not give: the accounts whose list that is.
         self._read_for_each: dict[tuple[str, ...], list[str]] = {}
@@ -103,7 +124,7 @@ class Look:
         self._batches: dict[str, Batches] = {}
         self._joined: dict[str, JoinedReads] = {}
         # By who asks and the account: the numbers that are read together.
-        self._together: dict[tuple[str, str], list[str]] = {}
+        self._numbers_of_accounts: dict[tuple[str, str], list[str]] = {}
 
     @property
     def notes(self) -> list[str]:
@@ -138,13 +159,8 @@ class Look:
             if isinstance(way, WacoexError) or self._is_spent(facts):
                 continue
             if number_id and waba_id:
-                self._together.setdefault((way.caller, waba_id), []).append(number_id)
-        try:
-            await asyncio.gather(*map(read, found, ways))
-        finally:
-            for task in self._shared.values():
-                task.cancel()
-            await asyncio.gather(*self._shared.values(), return_exceptions=True)
+                self._numbers_of_accounts.setdefault((way.caller, waba_id), []).append(number_id)
+        await asyncio.gather(*map(read, found, ways))
 
     def take_time_for(self, channels: int) -> None:
         """Let the limit for all questions be that of so many channels."""
@@ -153,7 +169,7 @@ class Look:
     def keep(self, state: State, found: Collection[ChannelFacts]) -> None:
         """Store what was read, and how many calls it took. Needs a transaction."""
         for facts in found:
-            sightings = [its.to_fact(name) for name, its in facts.sightings.items()]
+            sightings = [seen.to_fact(name) for name, seen in facts.sightings.items()]
             Facts(state).store(facts.channel.channel_id, [*facts.read, *sightings])
         Facts(state).count_calls(self.calls, self._now)
 
@@ -205,7 +221,7 @@ class Look:
     async def number(self, facts: ChannelFacts) -> None:
         """Ask about the number alone. Raises CredentialError without a token."""
         meta = self._meta(facts.channel)
-        await self._number(meta, facts, with_users=False)
+        await self._look_at_number(meta, facts, with_users=False)
         self._count(meta, facts.channel)
 
     async def account(self, facts: ChannelFacts) -> AppsSeen:
@@ -242,15 +258,7 @@ class Look:
         """Asked once for all channels with the same key: who asks, and what about."""
         if self._is_patient:
             return await self.ask(operation())
-        return await self._shared_by(key, lambda: self.ask(operation()))
-
-    async def _shared_by(
-        self, key: tuple[str, ...], work: Callable[[], Coroutine[object, object, Answer]]
-    ) -> Answer:
-        if key not in self._shared:
-            self._shared[key] = asyncio.create_task(work())
-        answer: Answer = await asyncio.shield(self._shared[key])
-        return answer
+        return await self._shared.get(key, lambda: self.ask(operation()))
 
     def _way(self, channel: Channel, with_users: bool) -> Meta | WacoexError:
         """How Meta is asked about a channel, or why it cannot be."""
@@ -281,7 +289,7 @@ class Look:
             return
         channel, is_fresh = facts.channel, self._is_fresh(facts)
         number, token = await asyncio.gather(
-            self._number(meta, facts, with_users),
+            self._look_at_number(meta, facts, with_users),
             self._beside_number(meta, facts, with_users, more),
         )
         await self._see(meta, facts, number, token)
@@ -315,13 +323,13 @@ class Look:
             await more(facts)
         return token
 
-    async def _number(
+    async def _look_at_number(
         self, meta: Meta, facts: ChannelFacts, with_users: bool
     ) -> list[Fact] | WacoexError | None:
         channel = facts.channel
         if channel.phone_number_id is None:
             return None
-        number = await self._number_facts(meta, channel.phone_number_id, channel.waba_id)
+        number = await self._facts_of_number(meta, channel.phone_number_id, channel.waba_id)
         facts.take("number", number)
         is_hidden = isinstance(number, WacoexError) and is_not_visible(number)
         if is_hidden and with_users and channel.waba_id:
@@ -330,19 +338,19 @@ class Look:
             facts.numbers = None if isinstance(numbers, WacoexError) else numbers
         return number
 
-    async def _number_facts(
+    async def _facts_of_number(
         self, meta: Meta, number_id: str, waba_id: str | None
     ) -> list[Fact] | WacoexError:
         """The facts of a number, read with those of the others of its account."""
-        number_ids = self._together.get((meta.caller, waba_id or ""), [])
+        number_ids = self._numbers_of_accounts.get((meta.caller, waba_id or ""), [])
         if waba_id is None or len(number_ids) <= 1:
-            return await self.ask(read_phone_number(meta, number_id, self._now))
+            return await self.ask(read_phone_number(meta.phone_number, number_id, self._now))
         batches, now = self._batches_of(meta), self._now
 
         def note_fields(fields: tuple[str, ...]) -> None:
             self._read_for_each.setdefault(fields, []).append(waba_id)
 
-        found = await self._shared_by(
+        found = await self._shared.get(
             (meta.caller, waba_id, "all numbers"),
             lambda: facts_of_numbers(
                 meta, waba_id, number_ids, now, self.ask, batches, note_fields
@@ -523,72 +531,17 @@ async def read_respondio(respondio: RespondIO, now: datetime) -> WorkspaceList:
 
 
 async def read_phone_number(
-    meta: Meta,
+    read: ReadNode,
     phone_number_id: str,
     now: datetime,
     fields: Sequence[str] = PHONE_NUMBER_FIELDS,
-    *,
-    demands_all: bool = False,
 ) -> list[Fact]:
-    """These fields of the number. Raises as `Meta` does when the node itself is refused.
+    """These fields of the number; a refused one is a fact that is not available.
 
-    A refused field is a fact that is not available; with `demands_all` it raises, too.
+    Raises as `read` does when the node itself is refused.
     """
-    if demands_all:
-        given, refused = await meta.phone_number(phone_number_id, fields), dict[str, str]()
-    else:
-        given, refused = await read_node(meta.phone_number, phone_number_id, fields)
+    given, refused = await read_node(read, phone_number_id, fields)
     return from_node("", fields, given, refused, to_text(now))
-
-
-async def read_for_sending(
-    meta: Meta, phone_number_id: str, now: datetime, fields: Sequence[str]
-) -> list[Fact]:
-    """These fields of the number, all of which are demanded, and `JUDGED_FIELDS` as far as given.
-
-    Raises as `Meta` does when the node or one of the demanded fields is refused.
-    """
-    try:
-        both = (*fields, *JUDGED_FIELDS)
-        return await read_phone_number(meta, phone_number_id, now, both, demands_all=True)
-    except WacoexError as error:
-        if not concerns_a_field(error):
-            raise
-    demanded = await read_phone_number(meta, phone_number_id, now, fields, demands_all=True)
-    return [*demanded, *await read_phone_number(meta, phone_number_id, now, JUDGED_FIELDS)]
-
-
-async def read_review(meta: Meta | None, channel: Channel, now: datetime) -> list[Fact]:
-    """What Meta says of the account's status and review; nothing where it cannot be asked."""
-    if meta is None or channel.waba_id is None:
-        return []
-    fields = ("status", "account_review_status")
-    try:
-        given, refused = await read_node(meta.waba, channel.waba_id, fields)
-    except WacoexError:
-        return []
-    return from_node(WABA_PREFIX, fields, given, refused, to_text(now))
-
-
-async def hides_number(meta: Meta | None, channel: Channel, error: WacoexError | None) -> bool:
-    """Whether Meta hides the number from a token that is valid (code 100, subcode 33).
-
-    `error` is why the number could not be read. A token that may not ask about itself is valid
-    when it is shown the account.
-    """
-    if meta is None or error is None or not is_not_visible(error):
-        return False
-    try:
-        is_valid = (await meta.debug_token()).is_valid
-    except WacoexError:
-        is_valid = None
-    if is_valid is not None or channel.waba_id is None:
-        return is_valid is True
-    try:
-        await meta.waba(channel.waba_id, ["id"])
-    except WacoexError:
-        return False
-    return True
 
 
 async def read_waba(meta: Meta, waba_id: str, now: datetime) -> list[Fact]:

@@ -32,10 +32,20 @@ if TYPE_CHECKING:
     Answer = TypeVar("Answer")
 
     class Ask(Protocol):
-        """Asks in a turn and with a time limit; gives the answer, or why there is none."""
+        """Asks, and gives the answer, or why there is none; maybe in a turn, with a time limit."""
 
         def __call__(
             self, operation: Coroutine[object, object, Answer], /
+        ) -> Coroutine[object, object, Answer | WacoexError]: ...
+
+    class Once(Protocol):
+        """Asks like `Ask`, one time for all with the same key: who asks, and what about."""
+
+        def __call__(
+            self,
+            key: tuple[str, ...],
+            operation: Callable[[], Coroutine[object, object, Answer]],
+            /,
         ) -> Coroutine[object, object, Answer | WacoexError]: ...
 
 
@@ -336,7 +346,7 @@ def _may_ask_each(error: WacoexError) -> bool:
 
 
 @dataclass(frozen=True)
-class _NumberRead:
+class _NumberQuestion:
     number_id: str
     fields: Sequence[str]
     answer: asyncio.Future[Node]
@@ -395,13 +405,13 @@ class JoinedReads:
         self._ask = ask
         self._batches = batches
         self._throttled: WacoexError | None = None
-        self._waiting: list[_NumberRead] = []
+        self._waiting: list[_NumberQuestion] = []
         self._running: set[asyncio.Task[None]] = set()
 
     async def read(self, number_id: str, fields: Sequence[str]) -> Node:
         """These fields of a number. Raises as `Meta.phone_number` does."""
         loop = asyncio.get_running_loop()
-        question = _NumberRead(number_id, fields, loop.create_future())
+        question = _NumberQuestion(number_id, fields, loop.create_future())
         if not self._waiting:
             # After all that is about to run now, and may ask too.
             loop.call_soon(self._leave)
@@ -420,7 +430,7 @@ class JoinedReads:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
-    async def _answer(self, questions: Sequence[_NumberRead]) -> None:
+    async def _answer(self, questions: Sequence[_NumberQuestion]) -> None:
         """Give each question its answer, or what ended the asking."""
         left = questions
         try:
@@ -435,7 +445,7 @@ class JoinedReads:
             for question in questions:
                 question.answer.cancel()
 
-    async def _together(self, questions: Sequence[_NumberRead]) -> Sequence[_NumberRead]:
+    async def _together(self, questions: Sequence[_NumberQuestion]) -> Sequence[_NumberQuestion]:
         """Ask them in one request; returns those that must be read alone."""
         if self._throttled or self._batches.are_refused:
             return questions
@@ -457,8 +467,8 @@ class JoinedReads:
         return left
 
     async def _after_refusal(
-        self, questions: Sequence[_NumberRead], refusal: WacoexError
-    ) -> Sequence[_NumberRead]:
+        self, questions: Sequence[_NumberQuestion], refusal: WacoexError
+    ) -> Sequence[_NumberQuestion]:
         """Where the whole request failed, the first number shows whether it was the request."""
         self.note_throttling(refusal)
         is_refused = not isinstance(refusal, TemporaryError) or refusal.code in _MAY_BE_THE_BATCH
@@ -473,15 +483,15 @@ class JoinedReads:
         self._batches.refuse(refusal.message)
         return questions[1:]
 
-    async def _read_alone(self, question: _NumberRead) -> None:
+    async def _read_alone(self, question: _NumberQuestion) -> None:
         question.settle(await self._alone(question))
 
-    async def _alone(self, question: _NumberRead) -> Node | WacoexError:
+    async def _alone(self, question: _NumberQuestion) -> Node | WacoexError:
         answer = await self._ask(self._unless_throttled(question))
         self.note_throttling(answer)
         return answer
 
-    async def _unless_throttled(self, question: _NumberRead) -> Node:
+    async def _unless_throttled(self, question: _NumberQuestion) -> Node:
         if self._throttled:
             raise self._throttled
         return await self._meta.phone_number(question.number_id, question.fields)

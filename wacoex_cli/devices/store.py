@@ -135,10 +135,10 @@ class Devices:
         devices: dict[int, list[Device]] = defaultdict(list)
         for row in self._state.rows(f"{_DEVICES} WHERE {_AMONG}", among):
             devices[row["channel_id"]].append(_device(row))
-        said: dict[int, list[ListConfirmation]] = defaultdict(list)
+        confirmed: dict[int, list[ListConfirmation]] = defaultdict(list)
         for row in self._state.rows(f"{_CONFIRMATIONS} WHERE {_AMONG}", among):
-            said[row["channel_id"]].append(_confirmation(row))
-        found = {key: primary_only(devices.get(key, ()), said[key]) for key in said}
+            confirmed[row["channel_id"]].append(_confirmation(row))
+        found = {key: primary_only(devices.get(key, ()), confirmed[key]) for key in confirmed}
         return {channel_id: intervals for channel_id, intervals in found.items() if intervals}
 
 

@@ -439,8 +439,8 @@ def check_subscription(seen: Subscribed, channel: str, observed_at: str) -> list
     """WX210: the WABA is not attached to the app, fields are off, or that cannot be known."""
     found = []
 
-    def add(severity: Severity, said: str, case: str = "", **values: str) -> None:
-        evidence = Evidence(said, "meta", observed_at)
+    def add(severity: Severity, text: str, case: str = "", **values: str) -> None:
+        evidence = Evidence(text, "meta", observed_at)
         found.append(Finding("WX210", severity, channel, evidence, case=case, **values))
 
     if seen.is_attached is False:
@@ -533,10 +533,10 @@ def check_missing(
     if not (is_reported or stopped):
         return []
     if flow.last_echo_at:
-        said = stopped or "the last echo arrived at that time"
+        words = stopped or "the last echo arrived at that time"
     else:
-        said = "wacoex received no echo within 28 days"
-    evidence = [Evidence(said, "events", flow.last_echo_at or to_text(now))]
+        words = "wacoex received no echo within 28 days"
+    evidence = [Evidence(words, "events", flow.last_echo_at or to_text(now))]
     for name in unsupported:
         text = f"{name} is on the list, and its messages never arrive"
         evidence.append(Evidence(text, "device list", to_text(now)))

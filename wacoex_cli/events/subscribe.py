@@ -14,20 +14,17 @@ from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.secrets import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from wacoex_cli.channels.facts import ChannelFacts
     from wacoex_cli.channels.model import Channel
+    from wacoex_cli.channels.nodes import Once
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.answers import App
     from wacoex_cli.terminal.options import Invocation
 
     Hooks = list[dict[str, Any]]
-    Once = Callable[
-        [tuple[str, ...], Callable[[], Coroutine[object, object, Hooks]]],
-        Awaitable[Hooks | WacoexError],
-    ]
 
 _WHATSAPP = "whatsapp_business_account"
 MAY_RESPOND = (

@@ -708,7 +708,7 @@ async def after_care(context: Context) -> StepResult:
     channel = context.channel
     standing = standings(workspace, [channel], now)[channel.channel_id]
     found = inventory(state, channel, now)
-    cut_off = [device for device, its in found.devices if its is not DeviceState.LINKED]
+    cut_off = [device for device, its_state in found.devices if its_state is not DeviceState.LINKED]
     sync_answer = None
     if context.journey.via is Route.SIGNUP and moment:
         progress = progress_of(state, channel, moment.at)

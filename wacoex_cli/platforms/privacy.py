@@ -204,7 +204,7 @@ NOT_STORED = object()
 """Marks a field that is read but is no part of what is stored."""
 
 
-def _one(model: type[Kept]) -> Callable[[Any, Reading], Kept | None]:
+def _object_reader(model: type[Kept]) -> Callable[[Any, Reading], Kept | None]:
     def read(value: Any, reading: Reading) -> Kept | None:
         found = only_object(value)
         return None if found is None else model.read(found, reading)
@@ -212,7 +212,7 @@ def _one(model: type[Kept]) -> Callable[[Any, Reading], Kept | None]:
     return read
 
 
-def _many(model: type[Kept]) -> Callable[[Any, Reading], list[Kept] | None]:
+def _list_reader(model: type[Kept]) -> Callable[[Any, Reading], list[Kept] | None]:
     def read(value: Any, reading: Reading) -> list[Kept] | None:
         if isinstance(value, dict):
             return [model.read(value, reading)]
@@ -250,9 +250,9 @@ StopReply = Annotated[bool | None, ReadText(_stop_reply)]
 """The same of an answer to buttons or a list, by its title or id."""
 Said = Annotated[str | None, ReadValue(said)]
 """A word of Meta's in capitals, also where it came in small letters, in a list or an object."""
-Part = Annotated[Element | None, ReadObjects(_one)]
+Part = Annotated[Element | None, ReadObjects(_object_reader)]
 """An object of its own model, also as a list of one; None for what is no object."""
-Parts = Annotated[list[Element] | None, ReadObjects(_many)]
+Parts = Annotated[list[Element] | None, ReadObjects(_list_reader)]
 """A list of objects, also a single one; what is no object is left out of it."""
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.audience.model import SkipReason
 from wacoex_cli.channels.facts import Connection, ConnectionState
-from wacoex_cli.channels.look import read_for_sending, read_respondio
+from wacoex_cli.channels.look import read_respondio
 from wacoex_cli.channels.model import Channel, Fact, Provider
 from wacoex_cli.channels.registry import meta_for, respondio_for
 from wacoex_cli.contacts.persons import USER_ID_PREFIX
@@ -84,6 +84,7 @@ from wacoex_cli.templates.values import ParameterSource, values_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from wacoex_cli.channels.sending_reads import SendingReads
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.platforms.meta import Meta
@@ -142,15 +143,19 @@ class SendingProvider(ABC):
         return None
 
     @abstractmethod
-    async def find_versions(self, name: str) -> list[Template]:
+    async def find_versions(self, name: str, reads: SendingReads) -> list[Template]:
         """The template in each of its languages; raises like `templates.reading.find_versions`."""
 
     @abstractmethod
-    async def phone_facts(self, fields: Sequence[str], now: datetime) -> Sequence[Fact]:
+    async def phone_facts(
+        self, fields: Sequence[str], now: datetime, reads: SendingReads
+    ) -> Sequence[Fact]:
         """What Meta says about the number; empty when this access cannot ask it."""
 
     @abstractmethod
-    async def check_channel(self, connection: Connection, now: datetime) -> list[Finding]:
+    async def check_channel(
+        self, connection: Connection, now: datetime, reads: SendingReads
+    ) -> list[Finding]:
         """What the provider itself says against the channel."""
 
     @abstractmethod
@@ -214,16 +219,21 @@ class MetaProvider(SendingProvider):
         self.meta = self._meta = meta
         self._channel = channel
 
-    async def find_versions(self, name: str) -> list[Template]:
+    async def find_versions(self, name: str, reads: SendingReads) -> list[Template]:
         """The template as Meta has it; raises like `templates.reading.find_versions`."""
-        return await find_versions(self._meta, self._channel.demand_waba_id(), name)
+        listing = reads.templates(self._meta.caller, self._meta.templates)
+        return await find_versions(listing, self._channel.demand_waba_id(), name)
 
-    async def phone_facts(self, fields: Sequence[str], now: datetime) -> Sequence[Fact]:
+    async def phone_facts(
+        self, fields: Sequence[str], now: datetime, reads: SendingReads
+    ) -> Sequence[Fact]:
         """Fields of the phone number. Raises as `Meta` does when one of them is refused."""
         number = self._channel.demand_phone_number_id()
-        return await read_for_sending(self._meta, number, now, fields)
+        return await reads.number(self._meta, number, fields, now)
 
-    async def check_channel(self, connection: Connection, now: datetime) -> list[Finding]:
+    async def check_channel(
+        self, connection: Connection, now: datetime, reads: SendingReads
+    ) -> list[Finding]:
         """Nothing beyond what the facts of the number say."""
         return []
 
@@ -284,13 +294,16 @@ class RespondIOProvider(SendingProvider):
         """What `X-RateLimit-Limit` of the newest answer said (respond.io: rate limits)."""
         return self._api.told_limit(SENDING)
 
-    async def find_versions(self, name: str) -> list[Template]:
+    async def find_versions(self, name: str, reads: SendingReads) -> list[Template]:
         """The template as respond.io has it; raises like `templates.reading.find_versions`.
 
         Raises RefusedError when the workspace has no such channel either.
         """
         number = self._channel.demand_respondio_channel_id()
-        listing = RespondIOTemplates(self._api)
+        # respond.io finds no template by its name.
+        listing = reads.templates(
+            self._api.caller, RespondIOTemplates(self._api).templates, most_names=0
+        )
         try:
             return await find_versions(listing, str(number), name)
         except RefusedError as error:
@@ -302,7 +315,9 @@ class RespondIOProvider(SendingProvider):
                 code=NOT_FOUND,
             ) from None
 
-    async def phone_facts(self, fields: Sequence[str], now: datetime) -> Sequence[Fact]:
+    async def phone_facts(
+        self, fields: Sequence[str], now: datetime, reads: SendingReads
+    ) -> Sequence[Fact]:
         """What Meta says, with a Meta token; respond.io itself says nothing about a number.
 
         Where Meta does not tell, `check_channel` says so: nothing is sent through it.
@@ -312,15 +327,19 @@ class RespondIOProvider(SendingProvider):
         if self.meta is None or number is None:
             return ()
         try:
-            return await read_for_sending(self.meta, number, now, fields)
+            return await reads.number(self.meta, number, fields, now)
         except WacoexError as error:
             self.limit_error = error
             return ()
 
-    async def check_channel(self, connection: Connection, now: datetime) -> list[Finding]:
+    async def check_channel(
+        self, connection: Connection, now: datetime, reads: SendingReads
+    ) -> list[Finding]:
         """WX207: the workspace has not got the channel; WX709: Meta said nothing about it."""
         self._channel.demand_respondio_channel_id()
-        listed = await read_respondio(self._api, now)
+        listed = await reads.once(
+            (self._api.caller, "channels"), lambda: read_respondio(self._api, now)
+        )
         drifts = at_respondio(self._channel, listed)
         found = check_drift(listed, drifts, connection, self._channel.name)
         if self.limit_error and connection.state is not ConnectionState.GONE:

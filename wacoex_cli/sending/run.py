@@ -187,8 +187,9 @@ class _Group:
     async def _send(self, received: Collection[int]) -> dict[int, Sent | BaseException]:
         runs = list(self._runs.values())
         # A cold TLS connection arrives two round trips late: it would put messages together.
+        of_numbers = {each.job.channel.phone: each.job.provider for each in runs}
         warm = asyncio.gather(
-            *(each.job.provider.warm_up() for each in runs), return_exceptions=True
+            *(provider.warm_up() for provider in of_numbers.values()), return_exceptions=True
         )
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(warm, _WARM_UP_SECONDS)
