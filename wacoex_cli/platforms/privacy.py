@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from types import MappingProxyType
 from typing import (
@@ -165,10 +165,16 @@ def _structure(value: Any, depth: int = _DEEPEST) -> Any:
 
 
 class Reading(NamedTuple):
-    """What texts are read with: the key of this installation, and the words that say stop."""
+    """How this installation reads: its key for texts, and the words that say stop.
+
+    `received_at` (RFC 3339, UTC) stands in for times that are missing; with `store_bodies` the
+    content of what came stays.
+    """
 
     key: bytes
     stop_words: StopWords
+    received_at: str
+    store_bodies: bool = False
 
 
 class ReadValue(NamedTuple):
@@ -206,7 +212,7 @@ NOT_STORED = object()
 
 def _one(model: type[Kept]) -> Callable[[Any, Reading], Kept | None]:
     def read(value: Any, reading: Reading) -> Kept | None:
-        found = only_object(value)
+        found = value if isinstance(value, dict) else only_object(value)
         return None if found is None else model.read(found, reading)
 
     return read
@@ -214,11 +220,9 @@ def _one(model: type[Kept]) -> Callable[[Any, Reading], Kept | None]:
 
 def _many(model: type[Kept]) -> Callable[[Any, Reading], list[Kept] | None]:
     def read(value: Any, reading: Reading) -> list[Kept] | None:
-        if isinstance(value, dict):
-            return [model.read(value, reading)]
-        if not isinstance(value, list):
-            return None
-        return [model.read(part, reading) for part in value if isinstance(part, dict)]
+        if isinstance(value, list):
+            return [model.read(part, reading) for part in value if isinstance(part, dict)]
+        return [model.read(value, reading)] if isinstance(value, dict) else None
 
     return read
 
@@ -265,7 +269,7 @@ class _Model(NamedTuple):
 
     readers: Mapping[str, tuple[str, Callable[..., Any], bool]]
     stored: Mapping[str, str]
-    defaults: Mapping[str, object]
+    defaults: dict[str, object]
     names_there: Mapping[str, str]
 
 
@@ -286,10 +290,8 @@ class Kept:
     def read(cls, value: Mapping[str, Any], reading: Reading) -> Self:
         """What is kept of an object, whatever is in it."""
         model = _MODELS.get(cls) or _described(cls)
-        found = cls()
-        values = vars(found)
-        values.update(model.defaults)
-        readers = model.readers
+        found, readers = cls(), model.readers
+        values = found.__dict__ = model.defaults.copy()
         for name_there, part in value.items():
             if name_there in readers:
                 name, reader, takes_reading = readers[name_there]
@@ -300,17 +302,18 @@ class Kept:
 
     def kept(self) -> dict[str, Any]:
         """The same as JSON, without what was not reported or was no such value."""
-        stored = (_MODELS.get(type(self)) or _described(type(self))).stored
-        found = {}
-        for name, part in vars(self).items():
-            if name not in stored:
-                continue
-            if isinstance(part, Kept):
-                part = part.kept()
-            elif isinstance(part, list):
-                part = [each.kept() if isinstance(each, Kept) else each for each in part]
-            found[stored[name]] = part
-        return found
+        return {name: _as_json(part) for name, part in self.stored().items()}
+
+    def stored(self) -> dict[str, Any]:
+        """The same, in which the objects of other models are still these."""
+        names = (_MODELS.get(type(self)) or _described(type(self))).stored
+        return {names[name]: part for name, part in vars(self).items() if name in names}
+
+
+def _as_json(part: Any) -> Any:
+    if isinstance(part, Kept):
+        return part.kept()
+    return [_as_json(each) for each in part] if isinstance(part, list) else part
 
 
 _MODELS: dict[type[Kept], _Model] = {}
@@ -355,7 +358,7 @@ class Compared(Kept):
     def read(cls, value: Mapping[str, Any], reading: Reading) -> Self:
         """What is kept of an object, and the names of what is not."""
         found = super().read(value, reading)
-        if lost := list(found._left_out(value)):
+        if lost := found._left_out(value):
             found._lost = lost
         return found
 
@@ -364,7 +367,8 @@ class Compared(Kept):
         """The names of what was there and could not be read, as `ban_info.waba_ban_state`."""
         return list(self._lost)
 
-    def _left_out(self, value: Mapping[str, Any]) -> Iterator[str]:
+    def _left_out(self, value: Mapping[str, Any]) -> list[str]:
+        found = []
         for name, name_there in _MODELS[type(self)].names_there.items():
             there = value.get(name_there)
             if there is None or there == "":
@@ -372,10 +376,11 @@ class Compared(Kept):
             kept = getattr(self, name)
             parts = kept if isinstance(kept, list) else [kept]
             if kept is None or (isinstance(there, list) and len(there) > len(parts)):
-                yield name_there
+                found.append(name_there)
             for part in parts:
-                if isinstance(part, Compared):
-                    yield from (f"{name_there}.{inner}" for inner in part.lost)
+                if isinstance(part, Compared) and part._lost:
+                    found += [f"{name_there}.{inner}" for inner in part._lost]
+        return found
 
 
 class Open(Kept):
@@ -394,9 +399,9 @@ class Open(Kept):
         found._more = _structure({name: part for name, part in value.items() if name not in known})
         return found
 
-    def kept(self) -> dict[str, Any]:
-        """The same as JSON, with what was unknown."""
-        return {**super().kept(), **self._more}
+    def stored(self) -> dict[str, Any]:
+        """What is stored, with what was unknown."""
+        return {**super().stored(), **self._more}
 
 
 def key_names(value: Any) -> list[str]:
