@@ -778,8 +778,7 @@ def event_row(event_id: int, payload_id: int, event: Event) -> tuple[object, ...
 def _event(row: tuple[Any, ...]) -> Event:
     event_id, key, kind, source, *known, text = row
     data, _ = _DECODER.raw_decode(text)
-    values: list[Any] = [key, _KINDS[kind], _SOURCES[source], *known, data, event_id]
-    return Event(*values)
+    return Event._make((key, _KINDS[kind], _SOURCES[source], *known, data, event_id))
 
 
 def number_of(event: Event) -> str:

@@ -325,11 +325,16 @@ class _Decided(_AccountValue, NumberValue, Open):
     GOOD: ClassVar[frozenset[str]] = frozenset()
 
     event: keep.Said = None
-    # Left out of what is stored, as it always was: a delivery is known by that.
-    decision: Annotated[keep.Said, keep.NOT_STORED] = None
+    decision: keep.Said = None
     new_status: keep.Said = None
-    alert_state: Annotated[keep.Said, keep.NOT_STORED] = None
+    alert_state: keep.Said = None
     status: keep.Said = None
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """What is kept, but for two words that never were: a delivery is known by that."""
+        left_out = ("decision", "alert_state")
+        return {name: part for name, part in super().stored.items() if name not in left_out}
 
     @property
     def said_word(self) -> str | None:

@@ -11,7 +11,7 @@ import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
-from operator import methodcaller
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack, cast
 
 from wacoex_cli.foundation import phone_numbers
@@ -35,7 +35,7 @@ _YEARS = range(2001, 5000)
 _NUMBERS = (int, float)
 # What came as JSON holds no circle.
 _CANONICAL = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), check_circular=False, default=methodcaller("stored")
+    sort_keys=True, separators=(",", ":"), check_circular=False, default=attrgetter("stored")
 )
 
 
@@ -283,9 +283,11 @@ def read_phone(value: object) -> str | None:
 
     A number that no numbering plan knows is kept as it came: it is still the same person.
     """
+    if isinstance(value, str):
+        return _phone_in(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value) if 0 < value < 10**_LONGEST_PHONE else ""
-    return _phone_in(value) if isinstance(value, str) else None
+        return _phone_in(str(value)) if 0 < value < 10**_LONGEST_PHONE else None
+    return None
 
 
 @lru_cache(maxsize=50_000)
@@ -309,7 +311,7 @@ def meta_code(value: object) -> int | None:
 def canonical(value: object) -> str:
     """JSON that is the same for the same content, however it was laid out.
 
-    An object that is no JSON has a method `stored`, which gives what stands for it.
+    What stands for an object that is no JSON lies in its `stored`.
     """
     return _CANONICAL.encode(value)
 

@@ -147,7 +147,7 @@ class _System(_Contact, _Type):
 class _AnyMessage(_Type):
     id: keep.Identifier = None
     timestamp: keep.Time = None
-    sender: Annotated[keep.Phone, keep.SentAs("from")] = None
+    sender: keep.Phone = keep.sent_as("from")
     to: keep.Phone = None
     user_id: keep.Identifier = None
     from_user_id: keep.Identifier = None

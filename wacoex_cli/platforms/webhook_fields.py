@@ -99,7 +99,7 @@ class NumberMetadata(Kept):
 class FieldValue(Kept):
     """The `value` of a change, one class for each webhook field."""
 
-    _sent: object = None
+    _sent: object
 
     @property
     def names_sent(self) -> list[str]:
