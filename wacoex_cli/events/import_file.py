@@ -268,7 +268,8 @@ class _Values:
 INVALID_LISTED = 100
 _PAYLOADS_AT_ONCE = 500
 _BYTES_AT_ONCE = 4 * _MIB
-# Each projection has a transaction of its own, of about 10 ms: a sender keeps its pace beside it.
+# Each projection has a transaction of its own, so that a sender keeps its pace beside it: it waits
+# for some hundredths of a second at most (`importing` in tests/bench/bulk.py).
 _EVENTS_PROJECTED_AT_ONCE = 2_000
 
 

@@ -209,9 +209,8 @@ class _SentAs(NamedTuple):
         return self if found is None else vars(found).get(self.name)
 
 
-def sent_as(name: str) -> Any:
-    """Makes a field that has this other name in what is sent, and in what is stored."""
-    return _SentAs(name)
+sent_as: Callable[[str], Any] = _SentAs
+"""Makes a field that has this other name in what is sent, and in what is stored."""
 
 
 def _one(model: type[Kept]) -> Callable[[Any, Reading], Kept | None]:
