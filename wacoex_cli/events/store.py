@@ -769,10 +769,8 @@ def payload_row(
 def event_row(event_id: int, payload_id: int, event: Event) -> tuple[object, ...]:
     """The row of the table `events`, all columns in order."""
     ours = (event.phone_number_id, event.phone, event.waba_id, event.respondio_channel_id)
-    data = canonical(event.data)
-    kind, source = str(event.kind), str(event.source)
-    what = (kind, source, event.at, *ours, event.contact, event.message_id, data)
-    return (event_id, event.key, payload_id, *what)
+    what = (event.at, *ours, event.contact, event.message_id, canonical(event.data))
+    return (event_id, event.key, payload_id, str(event.kind), str(event.source), *what)
 
 
 def _event(row: tuple[Any, ...]) -> Event:
@@ -789,10 +787,8 @@ def number_of(event: Event) -> str:
 
 
 def _by_kind(events: Iterable[Event]) -> dict[Kind, int]:
-    found: dict[Kind, int] = {}
-    for event in events:
-        found[event.kind] = found.get(event.kind, 0) + 1
-    return found
+    kinds = [event.kind for event in events]
+    return {kind: kinds.count(kind) for kind in set(kinds)}
 
 
 def _marks(values: Collection[object]) -> str:
