@@ -1,11 +1,16 @@
 """The program: one command line in, one exit status out, no traceback in between."""
 
 import contextlib
+import gc
 import sys
 from collections.abc import Iterator
 
 from wacoex_cli import __version__
 from wacoex_cli.terminal import output
+
+# Python looks for circles of objects after 700 new ones. Here many rows are held for a moment and
+# make no circles: to look less often takes a tenth off a long report or import.
+_OBJECTS_BETWEEN_LOOKS = 10_000
 
 
 def main() -> int:
@@ -30,6 +35,7 @@ def _run(arguments: list[str]) -> int:
 
     from wacoex_cli.terminal import lost_output, options, render
 
+    gc.set_threshold(_OBJECTS_BETWEEN_LOOKS)
     lost_output.begin()
     options.forget_running()
     root = None

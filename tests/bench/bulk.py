@@ -257,6 +257,34 @@ class OtherWriter(threading.Thread):
                 due += TICK_SECONDS
 
 
+def ticks_beside(directory: Path, longest: float, *words: str) -> tuple[Figure, Figure]:
+    """Run a command beside another writer: how many ticks that had, and the longest of them.
+
+    `longest` is how many seconds that may take.
+    """
+    other = OtherWriter(directory / "wacoex.db")
+    other.start()
+    started = time.monotonic()
+    run(directory, "wacoex_cli", *words)
+    wanted = (time.monotonic() - started) / TICK_SECONDS
+    other.ended.set()
+    other.join()
+    return (
+        Figure("ticks to wanted", len(other.waits) / wanted, at_least=0.95, decimals=2),
+        Figure("longest tick, s", max(other.waits), at_most=longest, decimals=2),
+    )
+
+
+def importing(directory: Path, rows: int) -> None:
+    """An import, and what the projections make of it, beside a writer."""
+    _filled(directory / "wacoex.db", rows)
+    write_archive(directory / "webhooks.ndjson", rows // 5)
+    show(
+        f"`events import` of {rows // 5} payloads beside a writer, ten times a second",
+        ticks_beside(directory, 0.2, "events", "import", "webhooks.ndjson"),
+    )
+
+
 def pruning(directory: Path, rows: int) -> None:
     """Old events and a broadcast removed, and their space given back, beside a writer."""
     state = directory / "wacoex.db"
@@ -264,14 +292,7 @@ def pruning(directory: Path, rows: int) -> None:
     with contextlib.closing(open_state(state)) as opened:
         fill_broadcast(opened, 1, datetime.now(UTC) - _AGO)
     before = state.stat().st_size
-    other = OtherWriter(state)
-    other.start()
-    started = time.monotonic()
-    run(directory, "wacoex_cli", "state", "prune", "--older-than", "1", "--yes")
-    seconds = time.monotonic() - started
-    other.ended.set()
-    other.join()
-    wanted = seconds / TICK_SECONDS
+    ticks = ticks_beside(directory, 0.5, "state", "prune", "--older-than", "1", "--yes")
     with contextlib.closing(open_state(state)) as opened:
         left = opened.value("SELECT COUNT(*) FROM recipients")
     show(
@@ -279,8 +300,7 @@ def pruning(directory: Path, rows: int) -> None:
         (
             Figure("rows left, of the newest broadcast", left, at_most=1),
             Figure("size after to before", state.stat().st_size / before, at_most=0.5, decimals=2),
-            Figure("ticks to wanted", len(other.waits) / wanted, at_least=0.95, decimals=2),
-            Figure("longest tick, s", max(other.waits), at_most=0.5, decimals=2),
+            *ticks,
         ),
     )
 
@@ -288,7 +308,7 @@ def pruning(directory: Path, rows: int) -> None:
 def main() -> None:
     """All measurements."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
-    for measure in (outputs, pruning, many_broadcasts):
+    for measure in (outputs, importing, pruning, many_broadcasts):
         with tempfile.TemporaryDirectory(prefix="wacoex-bench-") as name:
             measure(Path(name), rows)
 

@@ -9,7 +9,6 @@ on purpose.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import hashlib
 import itertools
 import json
@@ -72,7 +71,7 @@ def _read(body: dict[str, Any]) -> dict[str, Any] | None:
         return None
     received_at = datetime(2026, 11, 29, tzinfo=UTC)
     payload = payload_of(source, body, 99, key=b"key", received_at=received_at)
-    return dataclasses.asdict(payload)
+    return {**payload._asdict(), "events": [event._asdict() for event in payload.events]}
 
 
 def _mark(path: Path) -> str:

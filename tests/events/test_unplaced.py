@@ -154,10 +154,7 @@ def test_an_event_that_is_given_again_is_not_counted_again(state: State) -> None
         )
         for number in range(3)
     ]
-    events = [
-        Event(**{**{n: getattr(event, n) for n in event.__dataclass_fields__}, "event_id": place})
-        for place, event in enumerate(found, start=1)
-    ]
+    events = [event._replace(event_id=place) for place, event in enumerate(found, start=1)]
     now = SystemClock().now()
     with state.transaction():
         UNPLACED.project(state, events[:2], now)

@@ -418,7 +418,8 @@ def project(state: State, events: Sequence[Event], now: datetime) -> None:
 
 
 def _sign(event: Event) -> Sign | None:
-    kind, address = _SIGNS.get(event.kind), address_of_event(event)
+    kind = _SIGNS.get(event.kind)
+    address = address_of_event(event) if kind else None
     # An old archive without times would prove that the phone was opened just now.
     if kind is None or address is None or event.data.get("undated"):
         return None

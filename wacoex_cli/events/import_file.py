@@ -9,18 +9,21 @@ import re
 import sys
 import tempfile
 import zlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from wacoex_cli.contacts.stops import follow, words_of
 from wacoex_cli.errors import UsageError
 from wacoex_cli.events import consumers
 from wacoex_cli.events.store import EventLog, Stored, Tally, catch_up
 from wacoex_cli.events.wrapping import GZIP, unwrapped
+from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.platforms.events import Payload, UnreadablePayload, Via
-from wacoex_cli.platforms.payloads import DECODER, NOT_JSON, TOO_DEEP, payload_of, source_of
+from wacoex_cli.platforms.payloads import DECODER, NOT_JSON, TOO_DEEP, payload_in, source_of
+from wacoex_cli.platforms.privacy import Reading
+from wacoex_cli.platforms.stop_words import usual
 from wacoex_cli.terminal.progress import open_progress
 
 if TYPE_CHECKING:
@@ -42,8 +45,7 @@ _BETWEEN = re.compile(r"[\s,]*")
 _TOO_LARGE = f"it is longer than {LARGEST_BYTES // _MIB} MiB"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One payload, or why there is none. `line` counts from 1."""
 
     line: int
@@ -137,7 +139,7 @@ def payload_items(items: Iterable[Item]) -> Iterator[Item]:
             yield item
             continue
         for body in [*unwrapped(item.body)] or [item.body]:
-            yield replace(item, body=body)
+            yield item._replace(body=body)
 
 
 def items(stream: BinaryIO) -> Iterator[Item]:
@@ -266,7 +268,8 @@ class _Values:
 INVALID_LISTED = 100
 _PAYLOADS_AT_ONCE = 500
 _BYTES_AT_ONCE = 4 * _MIB
-# Each projection has a transaction of its own, of about 10 ms: a sender keeps its pace beside it.
+# Each projection has a transaction of its own, so that a sender keeps its pace beside it: it waits
+# for some hundredths of a second at most (`importing` in tests/bench/bulk.py).
 _EVENTS_PROJECTED_AT_ONCE = 2_000
 
 
@@ -293,21 +296,15 @@ def reader(
 ) -> Read:
     """Makes payloads of what an archive holds; raises UnreadablePayload for anything else."""
 
+    reading = Reading(key, stop_words or usual(), to_text(received_at), store_bodies)
+
     def read(item: Item) -> Payload:
         if item.fault is not None:
             raise UnreadablePayload(item.fault)
         source = source_of(item.body)
         if source is None or not isinstance(item.body, dict):
             raise UnreadablePayload("neither Meta nor respond.io sends such an object")
-        payload = payload_of(
-            source,
-            item.body,
-            item.size,
-            key=key,
-            received_at=received_at,
-            store_bodies=store_bodies,
-            stop_words=stop_words,
-        )
+        payload = payload_in(source, item.body, item.size, reading)
         # Nobody has signed an archive: what is in it must be known.
         if payload.unread is not None:
             raise UnreadablePayload(payload.unread)
@@ -337,7 +334,7 @@ def trying(state: State, now: datetime) -> Iterator[Store]:
             def pretend(payloads: Sequence[Payload]) -> list[Stored]:
                 news = EventLog(state).unknown_events(payloads)
                 pairs = zip(payloads, news, strict=True)
-                new = [replace(each, body="", events=e) for each, e in pairs if e is not None]
+                new = [each._replace(body="", events=e) for each, e in pairs if e is not None]
                 kept = iter(store(new))
                 return [Stored(False, {}) if e is None else next(kept) for e in news]
 

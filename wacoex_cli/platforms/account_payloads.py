@@ -8,7 +8,6 @@ field).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Self, Unpack, cast
 
 from wacoex_cli.platforms import privacy as keep
@@ -98,7 +97,7 @@ class AccountUpdate(_AccountValue, _Solution):
         waba, kept = self.waba_info or _WabaInfo(), self.kept()
         removal = self.disconnection_info or _Disconnection()
         # `entry.id` is the WABA in one documented shape and somebody's portfolio in the other.
-        yield replace(origin, entry_id=waba.waba_id, phone=self.phone_number).event(
+        yield origin._replace(entry_id=waba.waba_id, phone=self.phone_number).event(
             Kind.ACCOUNT_UPDATE,
             self,
             name=origin.name_of(self),
@@ -308,7 +307,7 @@ class AccountAlert(_AccountValue, _AlertInfo):
     def events(self, origin: Origin) -> Iterator[Event]:
         inner = self.alert_info or _AlertInfo()
         if self.entity_type == "PHONE_NUMBER":
-            origin = replace(origin, phone_number_id=self.entity_id)
+            origin = origin._replace(phone_number_id=self.entity_id)
         yield origin.event(
             Kind.ALERT,
             self,
@@ -326,11 +325,16 @@ class _Decided(_AccountValue, NumberValue, Open):
     GOOD: ClassVar[frozenset[str]] = frozenset()
 
     event: keep.Said = None
-    # Left out of what is stored, as it always was: a delivery is known by that.
-    decision: Annotated[keep.Said, keep.NOT_STORED] = None
+    decision: keep.Said = None
     new_status: keep.Said = None
-    alert_state: Annotated[keep.Said, keep.NOT_STORED] = None
+    alert_state: keep.Said = None
     status: keep.Said = None
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """What is kept, but for two words that never were: a delivery is known by that."""
+        left_out = ("decision", "alert_state")
+        return {name: part for name, part in super().stored.items() if name not in left_out}
 
     @property
     def said_word(self) -> str | None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack, cast
 
 from wacoex_cli.foundation import phone_numbers
@@ -32,8 +32,11 @@ _FIRST_SECOND = 1_000_000_000
 _FIRST_MILLISECOND = 100_000_000_000
 _TOO_LARGE = 1e20
 _YEARS = range(2001, 5000)
+_NUMBERS = (int, float)
 # What came as JSON holds no circle.
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), check_circular=False, default=attrgetter("stored")
+)
 
 
 class Source(StrEnum):
@@ -183,11 +186,15 @@ class EventData(TypedDict, total=False):
 
 def reported(**data: Unpack[EventData]) -> EventData:
     """What was reported of these values: the ones that are None are left out."""
+    return of_reported(data)
+
+
+def of_reported(data: EventData) -> EventData:
+    """The same of data that is there already."""
     return cast("EventData", {name: value for name, value in data.items() if value is not None})
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event. `key` is the same whenever the same thing is reported again.
 
     `at` is when it happened (RFC 3339, UTC). `phone_number_id`, `phone` (E.164), `waba_id` and
@@ -207,12 +214,11 @@ class Event:
     respondio_channel_id: int | None = None
     contact: str | None = None
     message_id: str | None = None
-    data: EventData = field(default_factory=EventData)
+    data: EventData = EventData()
     event_id: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(NamedTuple):
     """One delivery as it is kept: its digest, its content-free body as JSON, its events.
 
     The digest is the same for the same delivery, however its JSON was laid out. `unread` is why
@@ -249,21 +255,27 @@ def read_moment(value: object) -> str | None:
     Takes seconds, milli-, micro- and nanoseconds since 1970, told apart by their size, and
     RFC 3339; both platforms document one and send another.
     """
-    if isinstance(value, str) and len(value) > _LONGEST_TIME:
-        return None
-    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
-        try:
-            written = datetime.fromisoformat(value)
-        except ValueError:
+    if isinstance(value, str):
+        if len(value) > _LONGEST_TIME:
             return None
-        dated = written if written.tzinfo else written.replace(tzinfo=UTC)
-        return to_text(dated) if written.year in _YEARS else None
-    seconds = int(value) if isinstance(value, str) else value
-    if not isinstance(seconds, int | float) or not _FIRST_SECOND <= seconds < _TOO_LARGE:
+        if not (value.isascii() and value.isdigit()):
+            return _written_moment(value)
+        value = int(value)
+    if not isinstance(value, _NUMBERS) or not _FIRST_SECOND <= value < _TOO_LARGE:
         return None
+    seconds: float = value
     while seconds >= _FIRST_MILLISECOND:
         seconds /= 1000
     return to_text(datetime.fromtimestamp(seconds, UTC))
+
+
+def _written_moment(text: str) -> str | None:
+    try:
+        written = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    dated = written if written.tzinfo else written.replace(tzinfo=UTC)
+    return to_text(dated) if written.year in _YEARS else None
 
 
 def read_phone(value: object) -> str | None:
@@ -271,9 +283,11 @@ def read_phone(value: object) -> str | None:
 
     A number that no numbering plan knows is kept as it came: it is still the same person.
     """
+    if isinstance(value, str):
+        return _phone_in(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value) if 0 < value < 10**_LONGEST_PHONE else ""
-    return _phone_in(value) if isinstance(value, str) else None
+        return _phone_in(str(value)) if 0 < value < 10**_LONGEST_PHONE else None
+    return None
 
 
 @lru_cache(maxsize=50_000)
@@ -295,7 +309,10 @@ def meta_code(value: object) -> int | None:
 
 
 def canonical(value: object) -> str:
-    """JSON that is the same for the same content, however it was laid out."""
+    """JSON that is the same for the same content, however it was laid out.
+
+    What stands for an object that is no JSON lies in its `stored`.
+    """
     return _CANONICAL.encode(value)
 
 

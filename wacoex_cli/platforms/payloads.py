@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, Unpack, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self, Unpack
 
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms import privacy as keep
@@ -70,7 +69,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _NOT_CARRIED = frozenset({131051, 131060})
-_KINDS = {
+_KINDS: Mapping[str | None, Kind] = {
     "edit": Kind.EDIT,
     "revoke": Kind.REVOKE,
     "unsupported": Kind.UNSUPPORTED,
@@ -79,21 +78,24 @@ _KINDS = {
 }
 
 
+def _first(*ids: str | None) -> str | None:
+    return next(filter(None, ids), None)
+
+
 class _Contact(Kept):
     wa_id: keep.Phone = None
     user_id: keep.Identifier = None
 
     def beside(self, phone: str | None, *user_ids: str | None) -> str | None:
         """The user id of the person that `named` gives by a number."""
-        if not (phone or self.wa_id):
-            return None
-        return next(filter(None, (*user_ids, self.user_id)), None)
+        return _first(*user_ids, self.user_id) if phone or self.wa_id else None
 
     def named(self, phone: str | None, *user_ids: str | None) -> str | None:
         """The other person: by a number, else by the first business-scoped user id."""
         if number := phone or self.wa_id:
             return number
-        return next((f"user_id:{found}" for found in (*user_ids, self.user_id) if found), None)
+        user_id = _first(*user_ids, self.user_id)
+        return f"user_id:{user_id}" if user_id else None
 
 
 class _Type(Kept):
@@ -145,7 +147,7 @@ class _System(_Contact, _Type):
 class _AnyMessage(_Type):
     id: keep.Identifier = None
     timestamp: keep.Time = None
-    sender: Annotated[keep.Phone, keep.SentAs("from")] = None
+    sender: keep.Phone = keep.sent_as("from")
     to: keep.Phone = None
     user_id: keep.Identifier = None
     from_user_id: keep.Identifier = None
@@ -163,8 +165,8 @@ class _AnyMessage(_Type):
 
     @property
     def kind(self) -> Kind:
-        if self.type in _KINDS:
-            return _KINDS[self.type]
+        if kind := _KINDS.get(self.type):
+            return kind
         return Kind.UNSUPPORTED if _first_code(self.errors) in _NOT_CARRIED else Kind.MESSAGE
 
     @property
@@ -178,14 +180,13 @@ class _AnyMessage(_Type):
         return changed.original_message_id if changed else None
 
     def event(self, origin: Origin, person: _Contact) -> Event:
-        ids = (self.from_user_id, self.user_id)
+        kind, ids = self.kind, (self.from_user_id, self.user_id)
         contact = person.named(self.sender, *ids)
-        if self.kind is Kind.OTHER:
+        if kind is Kind.OTHER:
             return self._change(origin, contact)
-        data = {**self._data(), "user_id": person.beside(self.sender, *ids)}
-        return origin.event(
-            self.kind, self, self.id, self.timestamp, contact, self.id, **cast("EventData", data)
-        )
+        data = self._data(kind)
+        data["user_id"] = person.beside(self.sender, *ids)
+        return origin.event(kind, self, self.id, self.timestamp, contact, self.id, **data)
 
     def _change(self, origin: Origin, contact: str | None) -> Event:
         """What WhatsApp itself says in a conversation: a person has another number, or id."""
@@ -206,9 +207,9 @@ class _AnyMessage(_Type):
             previous_user_id=change.previous_user_id or before,
         )
 
-    def _data(self) -> EventData:
-        if self.kind in (Kind.EDIT, Kind.REVOKE):
-            new = self.edit.message if self.edit and self.kind is Kind.EDIT else None
+    def _data(self, kind: Kind) -> EventData:
+        if kind is Kind.EDIT or kind is Kind.REVOKE:
+            new = self.edit.message if self.edit and kind is Kind.EDIT else None
             return EventData(
                 original_message_id=self.original_message_id,
                 type=new.type if new else None,
@@ -218,18 +219,14 @@ class _AnyMessage(_Type):
             has_referral=True if self.referral is not None else None,
             from_ad=True if self.referral and self.referral.source_type == "ad" else None,
         )
-        if self.kind is Kind.UNSUPPORTED:
+        if kind is Kind.UNSUPPORTED:
             type_ = self.unsupported.type if self.unsupported else None
             return {**data, "code": _first_code(self.errors), "unsupported_type": type_}
         stop = self.said.stop
         tapped = self.context.id if self.context and stop == "button" else None
-        return {
-            **data,
-            "direction": "in",
-            "type": self.type,
-            "stop": stop,
-            "original_message_id": tapped,
-        }
+        data["direction"], data["type"] = "in", self.type
+        data["stop"], data["original_message_id"] = stop, tapped
+        return data
 
 
 class _Message(_AnyMessage, _Writing):
@@ -312,7 +309,7 @@ class _Echoes(NumberValue):
         person = _only(self.contacts)
         for echo in self.message_echoes or ():
             # An echo is from our own number: the only place that names it when metadata does not.
-            of_ours = origin if origin.phone else replace(origin, phone=echo.sender)
+            of_ours = origin if origin.phone else origin._replace(phone=echo.sender)
             body = echo.text.body if echo.text else None
             ids = (echo.to_user_id, echo.recipient_user_id)
             contact = person.named(echo.to, *ids)
@@ -596,7 +593,7 @@ class _Change(Kept):
             decision = None
         if unclear or look or decision:
             marks = reported(decision=decision, unclear=unclear or None, look=look)
-            found = [replace(event, data={**event.data, **marks}) for event in found]
+            found = [event._replace(data={**event.data, **marks}) for event in found]
         yield from found
         if self.value.declines or _says_declined(self.errors):
             is_known = any(event.data.get("code") == NOT_SHARED for event in found)
@@ -652,7 +649,7 @@ class MetaWebhook(Compared):
         lost = [name for name in self.lost if name.endswith(("entry", "changes"))]
         if found and lost:
             other = entries[0].origin(received_at).other(self)
-            yield replace(other, data={**other.data, "unclear": lost})
+            yield other._replace(data={**other.data, "unclear": lost})
 
 
 def _says_declined(errors: Sequence[CodedError] | None) -> bool:
@@ -709,7 +706,8 @@ def read_payload(
     except RecursionError:
         if raw.strip()[:1] + raw.strip()[-1:] != b"{}":
             raise UnreadablePayload(TOO_DEEP) from None
-        return unread(source, {}, raw, TOO_DEEP, key=key, received_at=received_at)
+        reading = Reading(key, usual(), to_text(received_at))
+        return unread(source, {}, raw, TOO_DEEP, reading)
     except ValueError:
         raise UnreadablePayload(NOT_JSON) from None
     if not isinstance(body, dict):
@@ -739,18 +737,23 @@ def payload_of(
 
     `stop_words` are those of this installation; None: the usual ones.
     """
+    reading = Reading(key, stop_words or usual(), to_text(received_at), store_bodies)
+    return payload_in(source, body, size, reading)
+
+
+def payload_in(source: Source, body: Mapping[str, Any], size: int, reading: Reading) -> Payload:
+    """The same with a `Reading` that is made once for many of them."""
     model, unknown = _model_of(source, body)
-    reading = Reading(key, stop_words or usual())
     read = model.read(body, reading) if model else None
-    events = tuple(read.events(to_text(received_at))) if read else ()
+    events = tuple(read.events(reading.received_at)) if read else ()
     if read is None or not (events or isinstance(read, MetaMessageHistory)):
         why = unknown or "wacoex knows nothing in it"
         whole = whole_of(body)
         raw = (whole or str(size)).encode()
-        found = unread(source, body, raw, why, key=key, received_at=received_at)
-        return replace(found, size=size, body=(store_bodies and whole) or found.body)
-    text = canonical(read.kept())
-    kept = (store_bodies and whole_of(body)) or text
+        found = unread(source, body, raw, why, reading)
+        return found._replace(size=size, body=(reading.store_bodies and whole) or found.body)
+    text = canonical(read)
+    kept = (reading.store_bodies and whole_of(body)) or text
     return Payload(source, digest(text), size, kept, events)
 
 

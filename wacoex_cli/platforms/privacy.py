@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
-from types import MappingProxyType
+from operator import attrgetter
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -113,9 +113,11 @@ def _identifiers(value: Any) -> list[str] | None:
 
 
 def _time(value: Any) -> str | int | float | None:
+    if isinstance(value, str):
+        return value if _TIME.fullmatch(value) else None
     if isinstance(value, float):
         return value if isfinite(value) else None
-    return _written(value, _TIME) if isinstance(value, str) else number(value)
+    return number(value)
 
 
 def _hashed_text(value: Any, reading: Reading) -> dict[str, str] | None:
@@ -165,10 +167,16 @@ def _structure(value: Any, depth: int = _DEEPEST) -> Any:
 
 
 class Reading(NamedTuple):
-    """What texts are read with: the key of this installation, and the words that say stop."""
+    """How this installation reads: its key for texts, and the words that say stop.
+
+    `received_at` (RFC 3339, UTC) stands in for times that are missing; with `store_bodies` the
+    content of what came stays.
+    """
 
     key: bytes
     stop_words: StopWords
+    received_at: str
+    store_bodies: bool = False
 
 
 class ReadValue(NamedTuple):
@@ -194,19 +202,20 @@ class ReadObjects(NamedTuple):
     reader_of: Callable[[type[Kept]], Callable[[Any, Reading], Any]]
 
 
-class SentAs(NamedTuple):
-    """The name that a field has in what is sent, where it is another one."""
-
+class _SentAs(NamedTuple):
     name: str
 
+    def __get__(self, found: Kept | None, owner: type[Kept]) -> Any:
+        return self if found is None else vars(found).get(self.name)
 
-NOT_STORED = object()
-"""Marks a field that is read but is no part of what is stored."""
+
+sent_as: Callable[[str], Any] = _SentAs
+"""Makes a field that has this other name in what is sent, and in what is stored."""
 
 
 def _object_reader(model: type[Kept]) -> Callable[[Any, Reading], Kept | None]:
     def read(value: Any, reading: Reading) -> Kept | None:
-        found = only_object(value)
+        found = value if isinstance(value, dict) else only_object(value)
         return None if found is None else model.read(found, reading)
 
     return read
@@ -214,11 +223,9 @@ def _object_reader(model: type[Kept]) -> Callable[[Any, Reading], Kept | None]:
 
 def _list_reader(model: type[Kept]) -> Callable[[Any, Reading], list[Kept] | None]:
     def read(value: Any, reading: Reading) -> list[Kept] | None:
-        if isinstance(value, dict):
-            return [model.read(value, reading)]
-        if not isinstance(value, list):
-            return None
-        return [model.read(part, reading) for part in value if isinstance(part, dict)]
+        if isinstance(value, list):
+            return [model.read(part, reading) for part in value if isinstance(part, dict)]
+        return [model.read(value, reading)] if isinstance(value, dict) else None
 
     return read
 
@@ -259,13 +266,12 @@ Parts = Annotated[list[Element] | None, ReadObjects(_list_reader)]
 class _Model(NamedTuple):
     """What a model is made of.
 
-    `readers` has by the name in what is sent the name of the field, its reader, and whether that
-    takes the `Reading` too. `stored` has by the name of a field the name that it is stored under.
+    `readers` has by the name in what is sent the reader, and whether that takes the `Reading` too;
+    `names_there` has that name by the name of the field.
     """
 
-    readers: Mapping[str, tuple[str, Callable[..., Any], bool]]
-    stored: Mapping[str, str]
-    defaults: Mapping[str, object]
+    readers: Mapping[str, tuple[Callable[..., Any], bool]]
+    defaults: dict[str, object]
     names_there: Mapping[str, str]
 
 
@@ -273,69 +279,69 @@ class Kept:
     """What is kept of an object; false when that is nothing.
 
     A subclass names its fields with the types above. A field of another type is set by the `read`
-    of the subclass. What is there lies in `__dict__`; the rest has the default of its class.
+    of the subclass. What is there lies in `__dict__`, under the names in what is sent, and nothing
+    else does: so it is written as JSON without another step. The rest has the default of its class.
     """
 
+    # Of subclasses, which set them in their `read`.
+    __slots__ = ("__dict__", "_lost", "_more", "_sent")
+
+    stored = property(attrgetter("__dict__"))
+    """What is kept as it is written as JSON, in which other models are still objects of theirs."""
+
     def __bool__(self) -> bool:
-        for name in vars(self):  # noqa: SIM110  # it is called a dozen times a payload
-            if name[0] != "_":
-                return True
-        return False
+        return bool(self.__dict__)
 
     @classmethod
     def read(cls, value: Mapping[str, Any], reading: Reading) -> Self:
         """What is kept of an object, whatever is in it."""
         model = _MODELS.get(cls) or _described(cls)
-        found = cls()
-        values = vars(found)
-        values.update(model.defaults)
-        readers = model.readers
+        found, readers = cls(), model.readers
+        values = found.__dict__ = model.defaults.copy()
         for name_there, part in value.items():
             if name_there in readers:
-                name, reader, takes_reading = readers[name_there]
+                reader, takes_reading = readers[name_there]
                 kept = reader(part, reading) if takes_reading else reader(part)
                 if kept is not None:
-                    values[name] = kept
+                    values[name_there] = kept
         return found
 
     def kept(self) -> dict[str, Any]:
         """The same as JSON, without what was not reported or was no such value."""
-        stored = (_MODELS.get(type(self)) or _described(type(self))).stored
-        found = {}
-        for name, part in vars(self).items():
-            if name not in stored:
-                continue
-            if isinstance(part, Kept):
-                part = part.kept()
-            elif isinstance(part, list):
-                part = [each.kept() if isinstance(each, Kept) else each for each in part]
-            found[stored[name]] = part
-        return found
+        return {name: _as_json(part) for name, part in self.stored.items()}
+
+
+def _as_json(part: Any) -> Any:
+    if isinstance(part, Kept):
+        return part.kept()
+    return [_as_json(each) for each in part] if isinstance(part, list) else part
 
 
 _MODELS: dict[type[Kept], _Model] = {}
 
 
 def _described(model: type[Kept]) -> _Model:
-    readers: dict[str, tuple[str, Callable[..., Any], bool]] = {}
-    stored: dict[str, str] = {}
+    readers: dict[str, tuple[Callable[..., Any], bool]] = {}
     names_there: dict[str, str] = {}
+    defaults: dict[str, object] = {}
     for name, hint in get_type_hints(model, include_extras=True).items():
         if name.startswith("_") or get_origin(hint) is ClassVar:
             continue
         type_, *notes = get_args(hint) if get_origin(hint) is Annotated else [hint]
-        name_there = next((note.name for note in notes if isinstance(note, SentAs)), name)
+        default = getattr(model, name, None)
+        if isinstance(default, _SentAs):
+            name_there = default.name
+        else:
+            name_there = name
+            if default is not None:
+                defaults[name] = default
         names_there[name] = name_there
-        if NOT_STORED not in notes:
-            stored[name] = name_there
         for note in notes:
             if isinstance(note, ReadObjects):
-                readers[name_there] = (name, note.reader_of(_model_in(type_)), True)
+                readers[name_there] = (note.reader_of(_model_in(type_)), True)
             elif isinstance(note, ReadValue | ReadText):
-                readers[name_there] = (name, note.reader, isinstance(note, ReadText))
-    defaults = {name: getattr(model, name, None) for name in names_there}
-    present = {name: default for name, default in defaults.items() if default is not None}
-    _MODELS[model] = found = _Model(readers, stored, present, names_there)
+                readers[name_there] = (note.reader, isinstance(note, ReadText))
+    _MODELS[model] = found = _Model(readers, defaults, names_there)
     return found
 
 
@@ -349,14 +355,13 @@ def _model_in(type_: Any) -> type[Kept]:
 class Compared(Kept):
     """An object of which nothing may be lost in silence: `lost` names what could not be read."""
 
-    _lost: Sequence[str] = ()
+    _lost: Sequence[str]
 
     @classmethod
     def read(cls, value: Mapping[str, Any], reading: Reading) -> Self:
         """What is kept of an object, and the names of what is not."""
         found = super().read(value, reading)
-        if lost := list(found._left_out(value)):
-            found._lost = lost
+        found._lost = found._left_out(value)
         return found
 
     @property
@@ -364,7 +369,8 @@ class Compared(Kept):
         """The names of what was there and could not be read, as `ban_info.waba_ban_state`."""
         return list(self._lost)
 
-    def _left_out(self, value: Mapping[str, Any]) -> Iterator[str]:
+    def _left_out(self, value: Mapping[str, Any]) -> list[str]:
+        found = []
         for name, name_there in _MODELS[type(self)].names_there.items():
             there = value.get(name_there)
             if there is None or there == "":
@@ -372,16 +378,17 @@ class Compared(Kept):
             kept = getattr(self, name)
             parts = kept if isinstance(kept, list) else [kept]
             if kept is None or (isinstance(there, list) and len(there) > len(parts)):
-                yield name_there
+                found.append(name_there)
             for part in parts:
-                if isinstance(part, Compared):
-                    yield from (f"{name_there}.{inner}" for inner in part.lost)
+                if isinstance(part, Compared) and part._lost:
+                    found += [f"{name_there}.{inner}" for inner in part._lost]
+        return found
 
 
 class Open(Kept):
     """Of such an object ids, types, times of unknown fields are kept too."""
 
-    _more: Mapping[str, Any] = MappingProxyType({})
+    _more: Mapping[str, Any]
 
     def __bool__(self) -> bool:
         return super().__bool__() or bool(self._more)
@@ -394,9 +401,10 @@ class Open(Kept):
         found._more = _structure({name: part for name, part in value.items() if name not in known})
         return found
 
-    def kept(self) -> dict[str, Any]:
-        """The same as JSON, with what was unknown."""
-        return {**super().kept(), **self._more}
+    @property
+    def stored(self) -> dict[str, Any]:
+        """What is kept, with what was unknown."""
+        return {**vars(self), **self._more}
 
 
 def key_names(value: Any) -> list[str]:

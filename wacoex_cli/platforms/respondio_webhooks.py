@@ -7,11 +7,11 @@ come in the same shape.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self, Unpack
+from typing import Any, Self, Unpack
 
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import Event, EventData, Kind, Source, read_moment, reported
-from wacoex_cli.platforms.privacy import Kept, Open, Reading, SentAs, name_of
+from wacoex_cli.platforms.privacy import Kept, Open, Reading, name_of
 
 _DIRECTIONS = {"incoming": "in", "outgoing": "out", "message.received": "in", "message.sent": "out"}
 _MESSAGE_EVENTS = ("message.received", "message.sent")
@@ -29,9 +29,9 @@ class _Delivered(Kept):
 
 class _SentBy(Kept):
     source: keep.Word = None
-    user_id: Annotated[keep.Identifier, SentAs("userId")] = None
-    workflow_id: Annotated[keep.Identifier, SentAs("workflowId")] = None
-    broadcast_history_id: Annotated[keep.Identifier, SentAs("broadcastHistoryId")] = None
+    user_id: keep.Identifier = keep.sent_as("userId")
+    workflow_id: keep.Identifier = keep.sent_as("workflowId")
+    broadcast_history_id: keep.Identifier = keep.sent_as("broadcastHistoryId")
 
 
 class _Content(Kept):
@@ -47,10 +47,10 @@ def _is_echo(sender: _SentBy | None, traffic: str | None) -> bool:
 
 
 class _RespondIOMessage(Kept):
-    message_id: Annotated[keep.Identifier, SentAs("messageId")] = None
-    channel_message_id: Annotated[keep.Identifier, SentAs("channelMessageId")] = None
-    contact_id: Annotated[keep.Identifier, SentAs("contactId")] = None
-    channel_id: Annotated[keep.Identifier, SentAs("channelId")] = None
+    message_id: keep.Identifier = keep.sent_as("messageId")
+    channel_message_id: keep.Identifier = keep.sent_as("channelMessageId")
+    contact_id: keep.Identifier = keep.sent_as("contactId")
+    channel_id: keep.Identifier = keep.sent_as("channelId")
     traffic: keep.Word = None
     timestamp: keep.Time = None
     status: keep.Parts[_Delivered] = None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.platforms import privacy as keep
 from wacoex_cli.platforms.events import (
     Event,
@@ -18,11 +17,6 @@ from wacoex_cli.platforms.events import (
     reported,
 )
 from wacoex_cli.platforms.privacy import Open, Reading, key_names, number, word
-from wacoex_cli.platforms.stop_words import usual
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
 
 _OURS = "whatsapp_business_account"
 
@@ -60,18 +54,16 @@ def unread(
     body: Mapping[str, Any],
     raw: bytes,
     why: str,
-    *,
-    key: bytes,
-    received_at: datetime,
+    reading: Reading,
 ) -> Payload:
     """A payload that is kept as one event, and `why`.
 
     A hash of the bytes under the key of this installation tells it from all others.
     """
-    read = _Anything.read(body, Reading(key, usual()))
-    mark = hmac.digest(key, raw, "sha256").hex()
-    event = read.event(source, mark, key_names(body), to_text(received_at))
-    return Payload(source, mark, len(raw), canonical(read.kept()), (event,), why)
+    read = _Anything.read(body, reading)
+    mark = hmac.digest(reading.key, raw, "sha256").hex()
+    event = read.event(source, mark, key_names(body), reading.received_at)
+    return Payload(source, mark, len(raw), canonical(read), (event,), why)
 
 
 def whole_of(body: Mapping[str, Any]) -> str | None:

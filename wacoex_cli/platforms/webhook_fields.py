@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Self, Unpack
+from typing import Any, NamedTuple, Self, Unpack
 
 from wacoex_cli.platforms import privacy as keep
-from wacoex_cli.platforms.events import Event, EventData, Kind, Source, read_moment, reported
+from wacoex_cli.platforms.events import Event, EventData, Kind, Source, of_reported, read_moment
 from wacoex_cli.platforms.privacy import (
     Compared,
     Kept,
@@ -32,8 +31,7 @@ _TAKES_AWAY = re.compile(
 """What stands in a word of Meta's, whatever its field, that takes access or money away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where in a webhook something stands. `at` is when its entry is from (RFC 3339).
 
     Where the entry has no time either, `at` is when it was received: then it is not dated.
@@ -70,7 +68,7 @@ class Origin:
             waba_id=self.entry_id,
             contact=contact,
             message_id=message_id,
-            data=reported(**data),
+            data=of_reported(data),
         )
 
     def other(
@@ -86,8 +84,7 @@ class Origin:
 
     def name_of(self, part: Kept | Sequence[Kept]) -> str:
         """What names a part that has no id: the same whenever the same entry is sent again."""
-        kept = part.kept() if isinstance(part, Kept) else [element.kept() for element in part]
-        return name_of([kept, self.entry_id, self.entry_time])
+        return name_of([part, self.entry_id, self.entry_time])
 
 
 class CodedError(Compared):
@@ -102,7 +99,7 @@ class NumberMetadata(Kept):
 class FieldValue(Kept):
     """The `value` of a change, one class for each webhook field."""
 
-    _sent: object = None
+    _sent: object
 
     @property
     def names_sent(self) -> list[str]:
@@ -148,10 +145,12 @@ class NumberValue(FieldValue):
     phone_number_id: keep.Identifier = None
 
     def number(self) -> tuple[str | None, str | None]:
-        metadata = self.metadata or NumberMetadata()
+        number_id, phone = self.phone_number_id, self.display_phone_number
+        if self.metadata is None:
+            return number_id, phone
         return (
-            metadata.phone_number_id or self.phone_number_id,
-            metadata.display_phone_number or self.display_phone_number,
+            self.metadata.phone_number_id or number_id,
+            self.metadata.display_phone_number or phone,
         )
 
 
@@ -163,17 +162,29 @@ class UnknownField(NumberValue, Open):
         return any(isinstance(text, str) and _TAKES_AWAY.search(text.upper()) for text in words)
 
 
-def is_declined(value: Any, deepest: int = _DEEPEST_ERROR, *, is_error: bool = False) -> bool:
+def is_declined(value: Any) -> bool:
     """Whether a list of errors in it, wherever it stands, says that no history is shared."""
-    if not isinstance(value, _NESTED):
-        return is_error and number(value) == NOT_SHARED
-    if deepest == 0:
-        return False
-    if isinstance(value, list):
-        return any(is_declined(part, deepest - 1, is_error=is_error) for part in value)
-    # Most of what is sent is text outside of errors, which cannot say so.
-    return any(
-        is_declined(part, deepest - 1, is_error=is_error or name in _ERRORS)
-        for name, part in value.items()
-        if is_error or isinstance(part, _NESTED) or name in _ERRORS
-    )
+    level = [value]
+    for deepest in reversed(range(_DEEPEST_ERROR)):
+        below: list[Any] = []
+        for part in level:
+            if isinstance(part, dict):
+                for name, inner in part.items():
+                    if name in _ERRORS:
+                        if _has_not_shared(inner, deepest):
+                            return True
+                    elif isinstance(inner, _NESTED):
+                        below.append(inner)
+            elif isinstance(part, list):
+                below += part
+        if not below:
+            return False
+        level = below
+    return False
+
+
+def _has_not_shared(error: Any, deepest: int) -> bool:
+    if not isinstance(error, _NESTED):
+        return number(error) == NOT_SHARED
+    parts = error.values() if isinstance(error, dict) else error
+    return deepest > 0 and any(_has_not_shared(part, deepest - 1) for part in parts)
