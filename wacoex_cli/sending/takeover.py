@@ -47,6 +47,7 @@ _HOLDERS = (
     " ON r.broadcast_id = b.broadcast_id WHERE r.state = 'sending'"
 )
 _DIED = "the sender died, perhaps after the request left"
+_NOT_RECORDED = "the request may have left; the state file did not take what became of it"
 _NOTED = "it left in a try that is not recorded: the state file went back in time"
 _ADOPTED = "another copy of the state file may have sent it"
 
@@ -169,8 +170,16 @@ def take_lock(state: State, broadcast_id: int, presence: Presence, clock: Clock)
     _take_over(state, broadcast_id, remains, clock.now())
 
 
-def _take_over(state: State, broadcast_id: int, remains: Remains | None, now: datetime) -> None:
-    """Settle what a dead sender left in `sending`.
+def settle_own(state: State, broadcast_id: int, presence: Presence, now: datetime) -> None:
+    """Settle the rows that this process has claimed and sends no more, inside a transaction."""
+    if Rows(state, broadcast_id).claims():
+        _take_over(state, broadcast_id, presence.remains(), now, _NOT_RECORDED)
+
+
+def _take_over(
+    state: State, broadcast_id: int, remains: Remains | None, now: datetime, why: str = _DIED
+) -> None:
+    """Settle what a sender that is gone left in `sending`.
 
     Claimed but provably not left goes back to pending. What left, or may have, is ambiguous.
     """
@@ -186,7 +195,7 @@ def _take_over(state: State, broadcast_id: int, remains: Remains | None, now: da
         if stayed:
             rows.unclaim(claim["row"])
         else:
-            rows.doubt_claims(_DIED, now, claim["row"])
+            rows.doubt_claims(why, now, claim["row"])
 
 
 def _doubt(state: State, tries: Sequence[NotedTry], now: datetime) -> int:
