@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -14,7 +14,8 @@ from tests.broadcast.test_side_by_side import cancel, send_here
 from tests.support.trading import Trader
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import SystemClock
-from wacoex_cli.ledger.model import RunProgress, Status, lock_purpose
+from wacoex_cli.ledger.model import RunProgress, Status, attempt_id, lock_purpose
+from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sandbox.world import PHONE
 from wacoex_cli.sending.exchange import Report
@@ -129,3 +130,49 @@ def test_when_the_command_breaks_what_has_begun_is_paused(agency: Agency) -> Non
 
     assert agency.status(first) is Status.PAUSED
     assert agency.shop.resume(first).broadcast.status is Status.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("status", "verb"),
+    [(Status.SENDING, "resume"), (Status.PAUSED, "resume"), (Status.CANCELLED, "reconcile")],
+)
+def test_what_a_dead_sender_left_can_be_settled_in_every_status(
+    shop: Shop, cli: Callable[..., Any], status: Status, verb: str
+) -> None:
+    broadcast = shop.planned(4)
+    number, state, now = broadcast.broadcast_id, shop.state, shop.clock.now()
+    presence = locks.Presence(state.path)
+    with state.transaction():
+        locks.acquire(state, lock_purpose(number), presence, shop.clock)
+        Broadcasts(state).start_run(number, presence.holder, 20.0, now)
+        gone, _ = Rows(state, number).claim(presence.holder, 2, now, now)
+        Broadcasts(state).set_status(number, status)
+    presence.note(attempt_id(Broadcasts(state).state_id, number, gone.row, gone.attempt))
+    presence.abandon()
+
+    checked = cli("state", "check")
+    assert checked.code == 8
+    assert f"wacoex broadcast {verb} {number} settles them" in checked.out
+    assert f"wacoex broadcast {verb} {number}" in cli("broadcast", "show", number).out
+    cli("broadcast", "reconcile", number)
+
+    assert shop.counts(broadcast) == {"ambiguous": 1, "pending": 3}
+    ended = Status.CANCELLED if status is Status.CANCELLED else Status.PAUSED
+    assert shop.current(broadcast).status is ended
+    assert cli("state", "check").code == 0
+
+
+def test_the_claims_of_a_living_sender_are_left_alone(shop: Shop, cli: Callable[..., Any]) -> None:
+    broadcast = shop.planned(4)
+    number, state, now = broadcast.broadcast_id, shop.state, shop.clock.now()
+    presence = locks.Presence(state.path)
+    with state.transaction():
+        locks.acquire(state, lock_purpose(number), presence, shop.clock)
+        Broadcasts(state).start_run(number, presence.holder, 20.0, now)
+        Rows(state, number).claim(presence.holder, 2, now, now)
+
+    cli("broadcast", "reconcile", number)
+
+    assert shop.counts(broadcast) == {"sending": 2, "pending": 2}
+    assert shop.current(broadcast).status is Status.SENDING
+    presence.leave()

@@ -7,13 +7,14 @@ put in its place: a try that they name and the ledger does not know may have gon
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.contacts.persons import other_spelling
 from wacoex_cli.contacts.store import holds_back
-from wacoex_cli.errors import RefusedError, counted
+from wacoex_cli.errors import HeldElsewhereError, RefusedError, counted
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import to_text
@@ -224,6 +225,16 @@ def settle_dead(state: State, broadcast_id: int, clock: Clock, reason: str | Non
     forget_settled(state)
 
 
+def settle_if_dead(state: State, broadcast_id: int, clock: Clock) -> None:
+    """Settle the rows of a sender that died, and pause its broadcast; a living one is left alone.
+
+    Of a broadcast that was cancelled too, which nobody resumes.
+    """
+    if Rows(state, broadcast_id).claims():
+        with contextlib.suppress(HeldElsewhereError):
+            settle_dead(state, broadcast_id, clock, "its sender died")
+
+
 def settle_lost_track(state: State, clock: Clock) -> int:
     """Make open rows ambiguous that were noted as sent and are not known; how many."""
     if not look_for_lost_track(state).tries:
@@ -375,11 +386,11 @@ def people_twice(state: State) -> list[Row]:
 
 
 def sending_rows(state: State) -> list[Row]:
-    """How many rows each holder has claimed in each broadcast that was not cancelled."""
+    """How many rows each holder has claimed in each broadcast, and its status."""
     return state.rows(
-        "SELECT r.broadcast_id, r.holder, COUNT(*) AS n FROM broadcasts b"
+        "SELECT r.broadcast_id, b.status, r.holder, COUNT(*) AS n FROM broadcasts b"
         " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
-        " WHERE b.status <> 'cancelled' AND r.state = 'sending'"
+        " WHERE r.state = 'sending'"
         " GROUP BY r.broadcast_id, r.holder ORDER BY r.broadcast_id, r.holder"
     )
 
