@@ -1,6 +1,7 @@
-"""Three broadcasts in one process: kills, pauses and failures in any order.
+"""Three broadcasts in one process: kills, signals, pauses and failures in any order.
 
 Nobody is sent to twice, nobody is lost, and no more rows are in doubt than were on their way.
+No row is claimed any more when its sender has ended in order.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import copy
 import gc
 import shutil
+import signal
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,6 +43,7 @@ from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
 from wacoex_cli.sending.guards import SendOrder
 from wacoex_cli.sending.providers import MetaProvider
 from wacoex_cli.sending.run import NotBegun, SendJob, Sent, send_together
+from wacoex_cli.sending.takeover import settle_if_dead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +70,10 @@ CLEAR = {
 }
 """After such an answer everybody knows what became of the message."""
 WAITS = {Status.PLANNED, Status.SENDING, Status.PAUSED}
+ENDS = {"pause": Status.PAUSED, "cancel": Status.CANCELLED}
+REFUSALS = {"refuse", "fill the disk"}
+MOST_PAGES = 1_000_000
+CLAIMED = "FROM recipients WHERE state = 'sending'"
 
 
 class Trouble(NamedTuple):
@@ -96,21 +103,27 @@ class TroubledState(MortalState):
 
 
 def apply(state: State, trouble: Trouble) -> None:
-    """Pause a broadcast by another command, or let none of its answers be written."""
+    """End a broadcast by another command, or all by Ctrl-C, or let what is written be refused."""
     number = trouble.place + 1
-    with state.transaction():
-        if trouble.kind == "refuse":
+    if trouble.kind == "interrupt":
+        signal.raise_signal(signal.SIGINT)
+    elif trouble.kind == "fill the disk":
+        state.value(f"PRAGMA max_page_count = {state.value('PRAGMA page_count')}")
+    elif trouble.kind == "refuse":
+        with state.transaction():
             state.execute(
                 f"CREATE TRIGGER IF NOT EXISTS refuse_{number} BEFORE UPDATE OF state ON recipients"
                 f" WHEN NEW.broadcast_id = {number} AND OLD.state = 'sending'"
                 " BEGIN SELECT RAISE(ABORT, 'no'); END"
             )
-        elif Broadcasts(state).status(number) is Status.SENDING:
-            Broadcasts(state).set_status(number, Status.PAUSED, reason="paused by somebody")
+    elif Broadcasts(state).status(number) is Status.SENDING:
+        with state.transaction():
+            Broadcasts(state).set_status(number, ENDS[trouble.kind], reason="somebody said so")
 
 
 def allow_writes(state: State) -> None:
     """Let everything be written again."""
+    state.value(f"PRAGMA max_page_count = {MOST_PAGES}")
     with state.transaction():
         for number in range(1, NUMBERS + 1):
             state.execute(f"DROP TRIGGER IF EXISTS refuse_{number}")
@@ -169,7 +182,7 @@ class ThreeNumbers(Shop):
         """How many rows a dead sender left that may have gone out; all, if no note `is_known`."""
         state_id = Broadcasts(self.state).state_id
         notes = {note for left in locks.all_remains(self.state.path) for note in left.notes}
-        sql = "SELECT broadcast_id, row, attempts FROM recipients WHERE state = 'sending'"
+        sql = f"SELECT broadcast_id, row, attempts {CLAIMED}"
         claims = [attempt_id(state_id, *values) for values in self.state.tuples(sql)]
         return sum(not is_known or claim in notes for claim in claims)
 
@@ -191,7 +204,8 @@ class SenderRun(NamedTuple):
 
 def any_run() -> st.SearchStrategy[SenderRun]:
     luck = st.lists(LUCK[Provider.META], max_size=10)
-    kinds, places = st.sampled_from(["pause", "refuse"]), st.integers(0, NUMBERS - 1)
+    kinds = st.sampled_from(["interrupt", *ENDS, *REFUSALS])
+    places = st.integers(0, NUMBERS - 1)
     troubles = st.lists(st.builds(Trouble, kinds, st.integers(1, 30), places), max_size=2)
     kill_at = st.none() | st.integers(1, 90)
     return st.builds(SenderRun, luck, kill_at, st.booleans(), troubles)
@@ -209,6 +223,17 @@ def check(shop: ThreeNumbers, people: int) -> None:
             assert row["state"] not in RANKS
 
 
+def check_ends(state: State, outcomes: list[Any]) -> None:
+    """Whoever ended in order has let go of every row."""
+    claimed = {number for (number,) in state.tuples(f"SELECT broadcast_id {CLAIMED}")}
+    ended = {outcome.broadcast.broadcast_id for outcome in outcomes if isinstance(outcome, Sent)}
+    assert not claimed & ended
+
+
+def in_doubt(state: State) -> int:
+    return int(state.value("SELECT COUNT(*) FROM recipients WHERE state = 'ambiguous'"))
+
+
 def send_in_any_runs(directory: Path, sizes: list[int], runs: list[SenderRun]) -> None:
     clock = SettableClock(from_text("2026-11-02T03:00:00.000Z"))
     state = open_state(directory / "wacoex.db")
@@ -217,6 +242,7 @@ def send_in_any_runs(directory: Path, sizes: list[int], runs: list[SenderRun]) -
     shop.plan_all(directory, sizes)
     most_in_doubt = 0
     for run in runs:
+        settled_before = in_doubt(state)
         try:
             outcomes = shop.run(shop.send_all(run.luck, run.kill_at, run.troubles))
         except Killed:
@@ -224,6 +250,10 @@ def send_in_any_runs(directory: Path, sizes: list[int], runs: list[SenderRun]) -
         kinds = (Sent, NotBegun, Killed, WacoexError)
         assert all(isinstance(outcome, kinds) for outcome in outcomes), outcomes
         allow_writes(state)
+        check_ends(state, outcomes)
+        if REFUSALS & {trouble.kind for trouble in run.troubles}:
+            # What became of them was known, and could not be written.
+            most_in_doubt += in_doubt(state) - settled_before
         most_in_doubt += sum(each not in CLEAR for each in run.luck)
         most_in_doubt += shop.on_their_way(is_known=not run.ends_in_a_power_cut)
         if run.ends_in_a_power_cut:
@@ -232,15 +262,15 @@ def send_in_any_runs(directory: Path, sizes: list[int], runs: list[SenderRun]) -
     for _ in range(MOST_RUNS):
         clock.advance(700.0)
         shop.run(shop.send_all([], None))
-        if all(
-            each.status is Status.COMPLETED for each in Broadcasts(state).of_channel(None, None)
-        ):
+        if not Broadcasts(state).in_status(WAITS):
             break
+    for cancelled in Broadcasts(state).in_status([Status.CANCELLED]):
+        settle_if_dead(state, cancelled.broadcast_id, clock)
     check(shop, sum(sizes))
-    in_doubt = state.value("SELECT COUNT(*) FROM recipients WHERE state = 'ambiguous'")
-    assert in_doubt <= most_in_doubt
-    left = state.rows("SELECT state FROM recipients")
-    assert not {row["state"] for row in left} & {*OPEN_STATES, "sending"}
+    assert in_doubt(state) <= most_in_doubt
+    left = state.rows("SELECT status, state FROM recipients JOIN broadcasts USING (broadcast_id)")
+    assert "sending" not in {row["state"] for row in left}
+    assert not {row["state"] for row in left if row["status"] != "cancelled"} & {*OPEN_STATES}
     state.close()
 
 

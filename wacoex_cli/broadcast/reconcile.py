@@ -55,7 +55,7 @@ from wacoex_cli.platforms.respondio import (
     each_page,
     identity,
 )
-from wacoex_cli.sending.takeover import settle_lost_track
+from wacoex_cli.sending.takeover import settle_if_dead, settle_lost_track
 from wacoex_cli.templates.model import Template
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.layout import Column
@@ -479,6 +479,7 @@ class Reconciliation:
     def __post_init__(self) -> None:
         self.state, self.clock = self.workspace.state, self.workspace.clock
         self.dialogue = TerminalDialogue(self.invocation)
+        settle_if_dead(self.state, self.broadcast_id, self.clock)
         self.broadcast = Broadcasts(self.state).get(self.broadcast_id)
         self.rows = Rows(self.state, self.broadcast_id)
         settle_lost_track(self.state, self.clock)

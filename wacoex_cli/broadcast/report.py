@@ -348,7 +348,18 @@ def next_steps(broadcast_id: int, reach: Reach, *, is_being_sent: bool) -> list[
                 going_on,
             )
         )
-    if doubtful:
+    is_over = reach.status in (Status.COMPLETED, Status.CANCELLED)
+    left = reach.parts.get(RowState.SENDING, 0) if is_over and not is_being_sent else 0
+    if left:
+        steps.append(
+            NextStep(
+                "its sender died; to settle what it left",
+                f"Settle {counted(left, 'message')} that may have left",
+                "The program that sent it has stopped before it wrote down what became of them.",
+                f"wacoex broadcast reconcile {broadcast_id}",
+            )
+        )
+    elif doubtful:
         steps.append(
             NextStep(
                 f"to settle the ambiguous {'row' if doubtful == 1 else 'rows'}",
@@ -358,7 +369,7 @@ def next_steps(broadcast_id: int, reach: Reach, *, is_being_sent: bool) -> list[
                 f"wacoex broadcast reconcile {broadcast_id}",
             )
         )
-    if failed and reach.status in (Status.COMPLETED, Status.CANCELLED):
+    if failed and is_over:
         steps.append(
             NextStep(
                 "when the cause is gone, to send it again to those who failed",

@@ -73,6 +73,11 @@ class Presence:
             if os.write(self._descriptor, data) != len(data):
                 raise OSError(errno.ENOSPC, "no room for the whole line")
 
+    def remains(self) -> Remains:
+        """What this process would leave if it died now. Raises StateError."""
+        with explained(self.path):
+            return _read_remains(self.holder, self._descriptor, is_complete=True)
+
     def lock(self, purpose: str) -> None:
         """Hold the lock file of a purpose until this process goes away.
 
@@ -179,14 +184,18 @@ def all_remains(state_path: Path) -> list[Remains]:
             if not _HOLDER.fullmatch(path.name):
                 continue
             with _locked_remains(path) as descriptor:
-                if descriptor is None or descriptor < 0:
-                    continue
-                # A process of another boot, or the power, may have ended in the middle of a line.
-                with os.fdopen(os.dup(descriptor), "rb") as file:
-                    lines = file.read().decode("ascii", errors="replace").splitlines()
-                at = datetime.fromtimestamp(os.fstat(descriptor).st_mtime, UTC)
-                found.append(Remains(path.name, frozenset(lines), is_complete=False, at=at))
+                if descriptor is not None and descriptor >= 0:
+                    found.append(_read_remains(path.name, descriptor, is_complete=False))
     return sorted(found, key=lambda remains: remains.at)
+
+
+def _read_remains(holder: str, descriptor: int, *, is_complete: bool) -> Remains:
+    # A process of another boot, or the power, may have ended in the middle of a line.
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        file.seek(0)
+        lines = file.read().decode("ascii", errors="replace").splitlines()
+    at = datetime.fromtimestamp(os.fstat(descriptor).st_mtime, UTC)
+    return Remains(holder, frozenset(lines), is_complete, at)
 
 
 def forget(state_path: Path, holder: str) -> None:

@@ -325,10 +325,10 @@ def _written_at_once(path: Path, connection: sqlite3.Connection) -> Iterator[Non
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            connection.execute("COMMIT")
         except BaseException:
             connection.rollback()
             raise
-        connection.execute("COMMIT")
 
 
 def _demand_ours(path: Path, connection: sqlite3.Connection) -> set[str]:

@@ -171,15 +171,16 @@ class Engine:
         self._departures.bunched -= report.bunched
         if report.given_back:
             self._claims.clear()
-        if granted.snapshot:
-            self._hooks.on_counts(granted.snapshot)
-            self._watch_statuses(granted.snapshot)
         self._guard = granted.guard
         self._claims.extend(granted.claims)
         self._slots.extend(granted.slots)
         self._hold(granted.hold_until)
         if self._slots:
             self._has_slots.set()
+        # Last: whoever is shown the counts may fail, and claims must be known to be given back.
+        if granted.snapshot:
+            self._hooks.on_counts(granted.snapshot)
+            self._watch_statuses(granted.snapshot)
         return granted
 
     def _report(self, *, is_last: bool) -> Report:

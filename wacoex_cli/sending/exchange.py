@@ -180,7 +180,7 @@ class Exchange:
         if outlook.read != self._read(known) or outlook.start < now:
             outlook = self.foresee(known, report, outlook.lead)
         status = self._broadcasts.status(self._run.broadcast_id)
-        may_send = is_ours and status is Status.SENDING
+        may_send = is_ours and status is Status.SENDING and not report.is_last
         claims: tuple[Claim, ...] = ()
         slots: tuple[float, ...] = ()
         leave = self._guard.leave() if may_send else Leave()

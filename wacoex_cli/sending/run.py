@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wacoex_cli.errors import StateError, UsageError, WacoexError, counted
+from wacoex_cli.errors import StateError, TemporaryError, UsageError, WacoexError, counted
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.foundation.workspace import STOPPING, interruptible, meanwhile, short_collections
@@ -134,8 +134,8 @@ async def send_together(
         group = _Group(state, clock, writer)
         try:
             return await group.run(jobs, on_signal)
-        except BaseException:
-            group.abandon()
+        except BaseException as error:
+            group.give_up(error)
             raise
 
 
@@ -164,10 +164,11 @@ class _Group:
                 outcomes |= await self._send(received)
         return [outcomes[place] for place in range(len(jobs))]
 
-    def abandon(self) -> None:
-        """Leave the notes of all to whoever resumes them."""
-        for engine_run in self._runs.values():
-            engine_run.locked.presence.abandon()
+    def give_up(self, error: BaseException) -> None:
+        """Leave all that have begun and not ended to whoever resumes them."""
+        with contextlib.ExitStack() as each:
+            for engine_run in self._runs.values():
+                each.callback(engine_run.locked.give_up, error)
 
     def _begin(self, place: int, job: SendJob) -> NotBegun | Exception | None:
         """Take the lock of one broadcast and open its run; why it could not, if it could not."""
@@ -280,10 +281,11 @@ class _EngineRun:
             finally:
                 # The notes stay: a resumed run learns from them what had left.
                 presence.abandon()
-            if isinstance(error, StateError):
-                hint = f"{error.hint}; to continue: wacoex broadcast resume {run.broadcast_id}"
+            if isinstance(error, StateError | TemporaryError):
+                go_on = f"to continue: wacoex broadcast resume {run.broadcast_id}"
+                hint = f"{error.hint}; {go_on}" if error.hint else go_on
                 # Others may have failed of the same error.
-                raise StateError(
+                raise type(error)(
                     error.message, hint=hint, code=error.code, details=error.details
                 ) from error
             raise
@@ -382,16 +384,30 @@ class _LockedRun:
         What broke may be the state file itself: then nothing changes.
         """
         number = self.broadcast.broadcast_id
-        with contextlib.suppress(WacoexError), self.state.transaction():
-            is_ours = locks.is_held_by(self.state, lock_purpose(number), self.presence)
-            if is_ours and self.broadcasts.status(number) is Status.SENDING:
-                why = error.message if isinstance(error, WacoexError) else type(error).__name__
-                self.broadcasts.set_status(number, Status.PAUSED, reason=f"it failed: {why}")
+        with contextlib.suppress(WacoexError):
+            with self.state.transaction():
+                if self._is_ours() and self.broadcasts.status(number) is Status.SENDING:
+                    why = error.message if isinstance(error, WacoexError) else type(error).__name__
+                    self.broadcasts.set_status(number, Status.PAUSED, reason=f"it failed: {why}")
+            # By itself: where only the rows cannot be written, the pause stands.
+            with self.state.transaction():
+                self._settle_claims()
+
+    def _settle_claims(self) -> None:
+        """Whatever went wrong, no row stays claimed after the end of its sender."""
+        if self._is_ours():
+            number, now = self.broadcast.broadcast_id, self.clock.now()
+            takeover.settle_own(self.state, number, self.presence, now)
+
+    def _is_ours(self) -> bool:
+        purpose = lock_purpose(self.broadcast.broadcast_id)
+        return locks.is_held_by(self.state, purpose, self.presence)
 
     def close(self, run: Run, stop: Stop | None, received: Collection[int]) -> Sent:
         """End the run: completed, or paused for a reason; `received` are signals."""
         number = run.broadcast_id
         with self.state.transaction():
+            self._settle_claims()
             # respond.io may have said of a planned row that there is no such contact any more.
             self.rows.count_again()
         counts = self.rows.counts()
@@ -407,7 +423,7 @@ class _LockedRun:
         status, why = (Status.PAUSED, stop) if counts.open else (Status.COMPLETED, None)
         with self.state.transaction():
             self.broadcasts.end_run(run.run_id, status.value)
-            if locks.is_held_by(self.state, lock_purpose(number), self.presence):
+            if self._is_ours():
                 self.broadcasts.finish(number, status, self.clock.now(), why)
                 locks.release(self.state, lock_purpose(number), self.presence)
         first = next(iter(received), None)

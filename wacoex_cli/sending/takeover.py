@@ -7,13 +7,14 @@ put in its place: a try that they name and the ledger does not know may have gon
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.contacts.persons import other_spelling
 from wacoex_cli.contacts.store import holds_back
-from wacoex_cli.errors import RefusedError, counted
+from wacoex_cli.errors import HeldElsewhereError, RefusedError, counted
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import to_text
@@ -47,6 +48,7 @@ _HOLDERS = (
     " ON r.broadcast_id = b.broadcast_id WHERE r.state = 'sending'"
 )
 _DIED = "the sender died, perhaps after the request left"
+_NOT_RECORDED = "the request may have left; the state file did not take what became of it"
 _NOTED = "it left in a try that is not recorded: the state file went back in time"
 _ADOPTED = "another copy of the state file may have sent it"
 
@@ -169,8 +171,16 @@ def take_lock(state: State, broadcast_id: int, presence: Presence, clock: Clock)
     _take_over(state, broadcast_id, remains, clock.now())
 
 
-def _take_over(state: State, broadcast_id: int, remains: Remains | None, now: datetime) -> None:
-    """Settle what a dead sender left in `sending`.
+def settle_own(state: State, broadcast_id: int, presence: Presence, now: datetime) -> None:
+    """Settle the rows that this process has claimed and sends no more, inside a transaction."""
+    if Rows(state, broadcast_id).claims():
+        _take_over(state, broadcast_id, presence.remains(), now, _NOT_RECORDED)
+
+
+def _take_over(
+    state: State, broadcast_id: int, remains: Remains | None, now: datetime, why: str = _DIED
+) -> None:
+    """Settle what a sender that is gone left in `sending`.
 
     Claimed but provably not left goes back to pending. What left, or may have, is ambiguous.
     """
@@ -186,7 +196,7 @@ def _take_over(state: State, broadcast_id: int, remains: Remains | None, now: da
         if stayed:
             rows.unclaim(claim["row"])
         else:
-            rows.doubt_claims(_DIED, now, claim["row"])
+            rows.doubt_claims(why, now, claim["row"])
 
 
 def _doubt(state: State, tries: Sequence[NotedTry], now: datetime) -> int:
@@ -213,6 +223,16 @@ def settle_dead(state: State, broadcast_id: int, clock: Clock, reason: str | Non
     finally:
         presence.leave()
     forget_settled(state)
+
+
+def settle_if_dead(state: State, broadcast_id: int, clock: Clock) -> None:
+    """Settle the rows of a sender that died, and pause its broadcast; a living one is left alone.
+
+    Of a broadcast that was cancelled too, which nobody resumes.
+    """
+    if Rows(state, broadcast_id).claims():
+        with contextlib.suppress(HeldElsewhereError):
+            settle_dead(state, broadcast_id, clock, "its sender died")
 
 
 def settle_lost_track(state: State, clock: Clock) -> int:
@@ -366,11 +386,11 @@ def people_twice(state: State) -> list[Row]:
 
 
 def sending_rows(state: State) -> list[Row]:
-    """How many rows each holder has claimed in each broadcast that was not cancelled."""
+    """How many rows each holder has claimed in each broadcast, and its status."""
     return state.rows(
-        "SELECT r.broadcast_id, r.holder, COUNT(*) AS n FROM broadcasts b"
+        "SELECT r.broadcast_id, b.status, r.holder, COUNT(*) AS n FROM broadcasts b"
         " JOIN recipients r ON r.broadcast_id = b.broadcast_id"
-        " WHERE b.status <> 'cancelled' AND r.state = 'sending'"
+        " WHERE r.state = 'sending'"
         " GROUP BY r.broadcast_id, r.holder ORDER BY r.broadcast_id, r.holder"
     )
 

@@ -32,7 +32,7 @@ from wacoex_cli.foundation.state import (
     write_backup,
     write_queue,
 )
-from wacoex_cli.ledger.model import lock_purpose
+from wacoex_cli.ledger.model import Status, lock_purpose
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts, newest_id
 from wacoex_cli.schema import migrations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from wacoex_cli.foundation.clock import Clock
-    from wacoex_cli.foundation.state import State
+    from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.foundation.workspace import Workspace
 
 # One broadcast is the same in both files when it has the same number and was planned at the
@@ -601,20 +601,21 @@ def _wrong_log(state: State) -> Iterator[Problem]:
 
 def _stranded(state: State, clock: Clock) -> Iterator[Problem]:
     """Claims whose sender is dead. Read twice: a sender may end between two reads."""
-    dead = _claims_of_the_dead(state, clock)
-    for number, holder, rows in _claims_of_the_dead(state, clock) if dead else ():
-        if any((number, holder) == claim[:2] for claim in dead):
+    dead = [(row["broadcast_id"], row["holder"]) for row in _claims_of_the_dead(state, clock)]
+    for row in _claims_of_the_dead(state, clock) if dead else ():
+        number = row["broadcast_id"]
+        if (number, row["holder"]) in dead:
+            goes_on = row["status"] in (Status.SENDING, Status.PAUSED)
             yield Problem(
-                f"{counted(rows, 'row')} of broadcast {number} left in the middle: its sender died",
-                f"wacoex broadcast resume {number} settles them",
+                f"{counted(row['n'], 'row')} of broadcast {number} left in the middle:"
+                " its sender died",
+                f"wacoex broadcast {'resume' if goes_on else 'reconcile'} {number} settles them",
             )
 
 
-def _claims_of_the_dead(state: State, clock: Clock) -> list[tuple[int, str, int]]:
+def _claims_of_the_dead(state: State, clock: Clock) -> list[Row]:
     claims = takeover.sending_rows(state)
     alive = {(row["purpose"], row["holder"]) for row, lives in locks.held(state, clock) if lives}
     return [
-        (row["broadcast_id"], row["holder"], row["n"])
-        for row in claims
-        if (lock_purpose(row["broadcast_id"]), row["holder"]) not in alive
+        row for row in claims if (lock_purpose(row["broadcast_id"]), row["holder"]) not in alive
     ]
