@@ -27,7 +27,7 @@ from wacoex_cli.events.store import Numbers, catch_up
 from wacoex_cli.events.unclear import unclear_events
 from wacoex_cli.events.unplaced import Places, unplaced_events
 from wacoex_cli.foundation.clock import from_text
-from wacoex_cli.foundation.generation import mounts_of_this_machine
+from wacoex_cli.foundation.generation import mounts_around
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins, user_path
 from wacoex_cli.inactivity.checks import onboarding_signs, standings, zone_of
 from wacoex_cli.inactivity.model import NoticeReach
@@ -129,7 +129,7 @@ def look_at(
         lost_output=tuple(lost_output.newest(workspace.state, now - lost_output.COUNTS_FOR)),
         state_file=(
             *takeover.check_state_file(workspace.state, now),
-            *takeover.check_file_system(workspace.state, mounts_of_this_machine(), now),
+            *takeover.check_file_system(workspace.state, mounts_around(workspace.state.path), now),
         ),
     )
 

@@ -520,7 +520,7 @@ def check(path: Path, clock: Clock) -> list[Problem]:
 
 
 def _findings(state: State, clock: Clock) -> Iterator[Problem]:
-    mounts, now = generation.mounts_of_this_machine(), clock.now()
+    mounts, now = generation.mounts_around(state.path), clock.now()
     for finding in (
         *takeover.check_state_file(state, now),
         *takeover.check_file_system(state, mounts, now),
