@@ -303,9 +303,10 @@ class EventLog:
             found.append(tuple(new.values()))
         return found
 
-    def is_behind(self, consumer: str) -> bool:
-        """Whether there are events a consumer has not looked at."""
-        return self._highest("events", "event_id") > self.cursor(consumer)
+    def is_behind(self, *consumers: str) -> bool:
+        """Whether there are events that one of these consumers has not looked at."""
+        newest = self._highest("events", "event_id")
+        return any(self.cursor(consumer) < newest for consumer in consumers)
 
     def cursor(self, consumer: str) -> int:
         """The newest event a consumer has looked at; 0 when none."""

@@ -388,8 +388,7 @@ class Pruning:
         self._bytes = self._path.stat().st_size
         hours = workspace.settings.repeat_hours
         self.broadcasts = choose(workspace.state, before, self._now, hours)
-        readers = [projection.name for projection in consumers.projections()]
-        self.events = self._log.choose_old(before, readers)
+        self.events = self._log.choose_old(before, consumers.names)
 
     @property
     def returned_bytes(self) -> int:
