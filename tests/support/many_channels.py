@@ -66,7 +66,8 @@ def _add_channel(state: State, number: int, now: datetime, chance: random.Random
         if chance.random() < 0.6
     )
     if number == 1:  # by a clock that goes ahead
-        Signs(state).add([Sign("channel:1", EvidenceKind.CONFIRMED, ago(days=-1), "person", "Ana")])
+        kinds = (EvidenceKind.CONFIRMED, EvidenceKind.CONNECTED)
+        Signs(state).add(Sign("channel:1", kind, ago(days=-1), "person", "Ana") for kind in kinds)
     Signs(state).note_numbers([(f"8{_id(number)}", _phone(number))])
     insert("devices", device_id=2 * number, channel_id=number, kind="web", name="till",
            linked_at=ago(days=60), removed_at=ago(days=35))  # fmt: skip

@@ -18,7 +18,7 @@ from wacoex_cli.channels.checks import RETURNS_WITHIN
 from wacoex_cli.channels.facts import CHANNELS, ChannelFacts, ConnectionState, stored_facts
 from wacoex_cli.channels.model import Provider, values_of
 from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for
-from wacoex_cli.channels.store import Facts, ReadOnce, Signs
+from wacoex_cli.channels.store import Facts, NewestSigns, ReadOnce, Signs
 from wacoex_cli.devices.inventory import inventories
 from wacoex_cli.errors import CredentialError, WacoexError
 from wacoex_cli.events import checks, consumers
@@ -542,7 +542,8 @@ def _views(
     """Each channel with everything that the state file knows and that was read just now."""
     state, channels = workspace.state, [facts.channel for facts in found.values()]
     of_accounts = {key: facts.account_events for key, facts in found.items()}
-    known = ReadOnce(Signs(state).addresses_by_channel(channels), of_accounts)
+    addresses = Signs(state).addresses_by_channel(channels)
+    known = ReadOnce(addresses, of_accounts, NewestSigns(state, addresses))
     standing_of = standings(workspace, channels, now, known=known)
     listed = inventories(state, channels, now, known)
     numbers = Numbers(state, known.addresses)
