@@ -121,6 +121,13 @@ def _events(channels: int, count: int, now: datetime, chance: random.Random) -> 
             if kind is Kind.ECHO:
                 at -= stopped
             yield _event(channel, place, kind, at, chance)
+    # However few channels there are: what fits none of them, and what was not understood.
+    just_now = to_text(now - timedelta(hours=1))
+    yield Event("meta:echo:nobody", Kind.ECHO, Source.META, just_now, phone="+6570000000")
+    unclear = EventData(event="NEW_WORD", unclear=["event"])
+    yield Event(
+        "meta:quality:1", Kind.QUALITY, Source.META, just_now, phone=_phone(1), data=unclear
+    )
 
 
 def _event(channel: int, place: int, kind: Kind, at: datetime, chance: random.Random) -> Event:

@@ -207,14 +207,12 @@ class Facts:
         if channels is not None:
             among.append(("channel_id", [channel.channel_id for channel in channels]))
         where = " AND ".join(f"{column} IN (SELECT value FROM json_each(?))" for column, _ in among)
-        for row in self._state.rows(
+        for channel_id, name, value, *rest in self._state.tuples(
             "SELECT channel_id, name, value, source, observed_at, reason"
             f" FROM facts WHERE {where or '1 = 1'} ORDER BY name",
             [json.dumps(list(values)) for _, values in among],
         ):
-            channel_id = int(row.pop("channel_id"))
-            fact = Fact(**{**row, "value": json.loads(row["value"])})
-            found.setdefault(channel_id, []).append(fact)
+            found.setdefault(channel_id, []).append(Fact(name, json.loads(value), *rest))
         return found
 
     def of_one_business(self, channel_id: int) -> list[int]:
