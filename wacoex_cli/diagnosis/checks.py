@@ -148,7 +148,7 @@ def check_sending(
 
 def check_access(facts: ChannelFacts) -> list[Finding]:
     """WX701 from what Meta said about the token, or from how it refused it."""
-    name, seen = facts.name, to_text(facts.now)
+    name, seen = facts.name, facts.now_text
     if facts.lacks_token:
         return [missing_token(name, seen)]
     said = values_of(facts.facts if facts.is_known else facts.read)

@@ -254,14 +254,14 @@ def summaries(
 
     `known` is what the caller has read of the channels. Their projection has caught up.
     """
-    since, addresses = now - _LOOKED_AT, numbers.addresses
-    reported = {
-        key: _each_once(event for event in events if event.at <= to_text(now))
-        for key, events in EventLog(state).of_each(numbers, Kind.UNSUPPORTED, since).items()
-    }
-    concerned = {key: addresses[key] for key, events in reported.items() if events}
-    if not concerned:
-        return dict.fromkeys(reported, Summary())
+    since, until = now - _LOOKED_AT, to_text(now)
+    nothing = dict.fromkeys(numbers.addresses, Summary())
+    came = EventLog(state).of_each(numbers, Kind.UNSUPPORTED, since)
+    so_far = {key: [it for it in events if it.at <= until] for key, events in came.items()}
+    reported = {key: _each_once(events) for key, events in so_far.items() if events}
+    if not reported:
+        return nothing
+    concerned = {key: numbers.addresses[key] for key in reported}
     around = _Around(state, reported, concerned, since)
     left = {
         key: [event for event in events if event.message_id not in around.resolved]
@@ -269,8 +269,9 @@ def summaries(
     }
     looked_at = {key: events[:_MOST_PER_CHANNEL] for key, events in left.items()}
     known = known or read_once(state, channels)
-    signs = _signs_before(state, channels, known, looked_at)
-    return {
+    with_reports = [channel for channel in channels if channel.channel_id in reported]
+    signs = _signs_before(state, with_reports, known, looked_at)
+    return nothing | {
         key: Summary(
             tuple(
                 _read(event, around, seen)
