@@ -14,7 +14,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -171,8 +170,7 @@ class Traffic:
 _FLOW_WINDOW = timedelta(days=28)
 
 
-@dataclass(frozen=True)
-class EchoFlow:
+class EchoFlow(NamedTuple):
     """The days (`2026-11-07`, UTC) of the last 28 with echoes.
 
     `last_echo_at` is RFC 3339 in UTC; None when there was no echo. `inbound` are the days with
@@ -210,8 +208,7 @@ _SAME_MESSAGE_WITHIN = timedelta(minutes=1)
 _LOG_KNOWS_AFTER = timedelta(days=7)
 
 
-@dataclass(frozen=True, slots=True)
-class Unsupported:
+class Unsupported(NamedTuple):
     """One message whose content did not pass. `at` is RFC 3339 in UTC.
 
     `code` and `type` are Meta's; respond.io says neither. `is_first` is whether the contact was
@@ -231,8 +228,7 @@ class Unsupported:
     is_edit: bool = False
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(NamedTuple):
     """The unsupported messages of one channel in the last 7 days, newest first.
 
     `in_all` counts those too that are too many to look at; `resolved` came through later.
