@@ -28,6 +28,14 @@ HEAVY = [
     "starlette",
     "uvicorn",
 ]
+NOT_FOR_WATCHING = [
+    "broadcast.checks",
+    "contacts.stops",
+    "ledger.model",
+    "onboarding.model",
+    "sending.takeover",
+    "templates.model",
+]
 PROBE = """
 import atexit, sys
 atexit.register(lambda: print("loaded:", *(m for m in {heavy!r} if m in sys.modules)))
@@ -121,6 +129,18 @@ def test_only_the_command_that_is_used_is_loaded() -> None:
     ended = start("channel", "add", "--help", program=program)
 
     assert ended.stdout.splitlines()[-1] == "loaded: wacoex_cli.channels.commands"
+
+
+def test_status_loads_nothing_of_broadcasts_and_journeys_where_there_are_none(run, state) -> None:
+    used = {"WACOEX_STATE": str(state.path)}
+    run("channel", "add", "shop", "--phone", "+6560000001", env=used)
+    run("status", "--offline", env=used)  # brings the projections up to date
+    program = PROBE.format(heavy=[f"wacoex_cli.{name}" for name in NOT_FOR_WATCHING])
+
+    ended = start("status", "--offline", program=program, **used)
+
+    assert "shop" in ended.stdout
+    assert ended.stdout.splitlines()[-1] == "loaded:"
 
 
 def test_version_loads_not_even_typer() -> None:

@@ -121,17 +121,25 @@ TABLE = {
 }
 
 
+# By name, in this order: `package.module:projection`. A module is imported to project events.
+PROJECTIONS = {
+    "channels": "channels.facts:CHANNELS",
+    "persons": "contacts.stops:PERSONS",
+    "opt-outs": "contacts.stops:OPTOUTS",
+    "deliveries": "ledger.projection:DELIVERIES",
+    "mac": "events.store:MAC",
+    "traffic": "events.checks:TRAFFIC",
+    "unplaced": "events.unplaced:UNPLACED",
+    "unclear": "events.unclear:UNCLEAR",
+}
+
+
 def projections() -> "Sequence[Projection]":
     """What each package makes of events."""
-    from wacoex_cli.channels.facts import CHANNELS
-    from wacoex_cli.contacts.stops import OPTOUTS, PERSONS
-    from wacoex_cli.events.checks import TRAFFIC
-    from wacoex_cli.events.store import MAC
-    from wacoex_cli.events.unclear import UNCLEAR
-    from wacoex_cli.events.unplaced import UNPLACED
-    from wacoex_cli.ledger.projection import DELIVERIES
-
-    return (CHANNELS, PERSONS, OPTOUTS, DELIVERIES, MAC, TRAFFIC, UNPLACED, UNCLEAR)
+    places = (place.partition(":") for place in PROJECTIONS.values())
+    return tuple(
+        getattr(importlib.import_module(f"wacoex_cli.{module}"), name) for module, _, name in places
+    )
 
 
 def _pages(workspace: "Workspace") -> "Sequence[WebPage]":
@@ -149,7 +157,8 @@ def _interest(state: "State", channel: "Channel", now: "datetime") -> "Interest"
 def _load(name: str, place: str) -> PlainCommand | PlainGroup:
     from wacoex_cli.events import consumers
 
-    consumers.projections, consumers.pages, consumers.interest = projections, _pages, _interest
+    consumers.names, consumers.projections = tuple(PROJECTIONS), projections
+    consumers.pages, consumers.interest = _pages, _interest
     package, _, attribute = place.partition(":")
     module = importlib.import_module(f"wacoex_cli.{package}.commands")
     found: PlainGroup = getattr(module, attribute)

@@ -517,6 +517,7 @@ def test_the_program_hands_every_projection_over_under_a_name_of_its_own():
     names = [projection.name for projection in consumers.projections()]
 
     assert names == [projection.name for projection in app.projections()]
+    assert names == list(consumers.names)
     assert len(names) == len(set(names)) >= 4
 
 

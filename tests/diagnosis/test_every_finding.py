@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -359,6 +360,7 @@ def test_a_disk_that_is_nearly_full(clinic, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_state_file_on_a_network_file_system(clinic, monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = [SimpleNamespace(mountpoint="/", fstype="nfs4")]
     monkeypatch.setattr(psutil, "disk_partitions", lambda all: mounts)
+    monkeypatch.setattr(os, "major", lambda device: 0)
 
     [finding] = clinic.doctor().data["findings"]
     assert (finding["id"], finding["severity"]) == ("WX710", "critical")

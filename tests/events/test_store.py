@@ -16,6 +16,7 @@ from wacoex_cli.channels.store import Signs
 from wacoex_cli.events.checks import _ECHOES, _HEARD, _MESSAGES_SINCE, TRAFFIC
 from wacoex_cli.events.store import (
     _ACTIVE,
+    _ALL_OR,
     _ANSWERS_OF_NUMBERS,
     _DELIVERED_AFTER_ALL,
     _EDITS,
@@ -417,13 +418,13 @@ def test_an_event_of_an_older_version_is_read_with_what_it_lacks(state):
 @pytest.mark.parametrize(
     ("sql", "index"),
     [
-        (_OF_EACH, "events_by_number"),
+        (_OF_EACH.removeprefix(_ALL_OR), "events_by_number"),
         (f"SELECT * FROM events WHERE kind = 'echo' AND {NUMBER} = ? ORDER BY at, event_id LIMIT ?",
          "events_by_number"),
         (_FIRST_SEEN[0], "events_by_contact"),
         (_FIRST_SEEN[1], "echoes_by_contact"),
         (_EDITS, "echoes_by_contact"),
-        (_FEW_OF_EACH, "events_by_number"),
+        (_FEW_OF_EACH.removeprefix(_ALL_OR), "events_by_number"),
         (_DELIVERED_AFTER_ALL, "events_by_number"),
         (_ANSWERS_OF_NUMBERS, "events_by_number"),
         (_HEARD, "events_by_number"),
@@ -445,6 +446,23 @@ def test_what_is_about_a_number_or_a_person_is_looked_up(state, sql: str, index:
     assert not [step for step in plan if "events_by_kind" in step]
     if "ORDER BY at, event_id" in sql:
         assert not [step for step in plan if "FOR ORDER BY" in step]
+
+
+@pytest.mark.parametrize(("most", "expected"), [(None, ["4", "3", "1"]), (2, ["4", "3"])])
+def test_events_of_each_number_are_the_same_whether_their_kind_is_rare(state, most, expected):
+    """Of a rare kind everybody's are read, of any other those of each number."""
+    ids = ("106", "999", "106", "106", "999", "999")
+    moments = [f"2026-11-07T12:00:0{place}.000Z" for place in range(1, 7)]
+    pairs = enumerate(zip(ids, moments, strict=True), start=1)
+    events = [event(str(n), Kind.EDIT, at, phone_number_id=key) for n, (key, at) in pairs]
+    store(state, payload("a", *events), payload("b", event("7", phone_number_id="106")))
+
+    for others in (1, 100):
+        addresses = {place: [f"phone_number_id:2{place}"] for place in range(2, others)}
+        numbers = Numbers(state, {1: ["phone_number_id:106"], **addresses})
+        found = EventLog(state).of_each(numbers, Kind.EDIT, NOW - timedelta(days=1), most)
+        assert keys(found.pop(1)) == expected
+        assert not any(found.values())
 
 
 def test_a_value_that_is_an_id_and_a_phone_at_once_has_its_owner_once(state):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -232,4 +233,14 @@ def test_a_local_path_is_none_on_the_network(tmp_path: Path) -> None:
 
 
 def test_this_machine_has_mounts() -> None:
-    assert "/" in {mount.place for mount in generation.mounts_of_this_machine()}
+    assert "/" in {mount.place for mount in generation.mounts_around(Path("/proc"))}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says so by the device")
+def test_nobody_looks_at_the_mounts_for_a_file_on_a_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "major", lambda device: 8)
+
+    assert generation.mounts_around(tmp_path) == []
+    assert generation.mounts_around(tmp_path / "missing") != []

@@ -66,7 +66,8 @@ def _add_channel(state: State, number: int, now: datetime, chance: random.Random
         if chance.random() < 0.6
     )
     if number == 1:  # by a clock that goes ahead
-        Signs(state).add([Sign("channel:1", EvidenceKind.CONFIRMED, ago(days=-1), "person", "Ana")])
+        kinds = (EvidenceKind.CONFIRMED, EvidenceKind.CONNECTED)
+        Signs(state).add(Sign("channel:1", kind, ago(days=-1), "person", "Ana") for kind in kinds)
     Signs(state).note_numbers([(f"8{_id(number)}", _phone(number))])
     insert("devices", device_id=2 * number, channel_id=number, kind="web", name="till",
            linked_at=ago(days=60), removed_at=ago(days=35))  # fmt: skip
@@ -120,6 +121,13 @@ def _events(channels: int, count: int, now: datetime, chance: random.Random) -> 
             if kind is Kind.ECHO:
                 at -= stopped
             yield _event(channel, place, kind, at, chance)
+    # However few channels there are: what fits none of them, and what was not understood.
+    just_now = to_text(now - timedelta(hours=1))
+    yield Event("meta:echo:nobody", Kind.ECHO, Source.META, just_now, phone="+6570000000")
+    unclear = EventData(event="NEW_WORD", unclear=["event"])
+    yield Event(
+        "meta:quality:1", Kind.QUALITY, Source.META, just_now, phone=_phone(1), data=unclear
+    )
 
 
 def _event(channel: int, place: int, kind: Kind, at: datetime, chance: random.Random) -> Event:

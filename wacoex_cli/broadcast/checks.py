@@ -12,13 +12,13 @@ from wacoex_cli.errors import counted
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.ledger import figures
-from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.throughput.throttle import MESSAGES_PER_SECOND, messaging_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from wacoex_cli.foundation.state import Row, State
+    from wacoex_cli.ledger.rows import Rows
 
 
 RECENT = timedelta(hours=24)
@@ -55,7 +55,7 @@ class Trouble:
 
 
 def troubles(state: State, channels: Sequence[Channel], now: datetime) -> dict[int, Trouble]:
-    """What went wrong with the broadcasts of each of these channels, by channel_id."""
+    """What went wrong with the broadcasts of these channels, by channel_id, if anything did."""
     since = now - RECENT
     doubtful = _incidents(figures.ambiguous(state))
     throttled = _incidents(figures.throttled(state, since))
@@ -70,6 +70,7 @@ def troubles(state: State, channels: Sequence[Channel], now: datetime) -> dict[i
             refused_at=max((row["at"] for row in refused[key]), default=""),
         )
         for key in (channel.channel_id for channel in channels)
+        if key in doubtful or key in throttled or key in refused
     }
 
 

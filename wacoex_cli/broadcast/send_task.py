@@ -181,7 +181,7 @@ class SendTask:
         findings, template = await self._read(Broadcasts(state).get(number), reads)
         left_out = template.left_out.people + (overlap.rows if self.leaves_out else 0)
         people = max(0, overlap.people - left_out)
-        mounts = generation.mounts_of_this_machine()
+        mounts = generation.mounts_around(state.path)
         findings += takeover.check_file_system(state, mounts, self.workspace.clock.now())
         _refuse_critical(findings, self.order.overrule)
         if self.repeats is RepeatPolicy.SENT:

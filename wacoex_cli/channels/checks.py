@@ -280,7 +280,7 @@ def check_shown(facts: ChannelFacts) -> list[Finding]:
 
     `check_connection` reports a number that is gone.
     """
-    name, channel, seen = facts.name, facts.channel, to_text(facts.now)
+    name, channel, seen = facts.name, facts.channel, facts.now_text
     if facts.moved_to:
         waba_id, number_id = facts.moved_to
         text = f"{channel.phone} is {number_id} in the account {waba_id} now"
@@ -301,7 +301,7 @@ def check_ids(facts: ChannelFacts) -> list[Finding]:
     wrong = [error for error in errors if error is not None and error.code == WRONG_KIND]
     if not wrong:
         return []
-    said = [Evidence(error.message, "meta", to_text(facts.now)) for error in wrong]
+    said = [Evidence(error.message, "meta", facts.now_text) for error in wrong]
     options = [f"--{str(error.details['wanted']).replace('_', '-')} ID" for error in wrong]
     hints = [error.hint for error in wrong]
     return [

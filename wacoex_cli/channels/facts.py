@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -272,6 +273,11 @@ class ChannelFacts:
         """The channel's name."""
         return self.channel.name
 
+    @functools.cached_property
+    def now_text(self) -> str:
+        """`now` as RFC 3339 in UTC."""
+        return to_text(self.now)
+
     @property
     def values(self) -> Mapping[str, Any]:
         """The values of the facts that were given, by name."""
@@ -321,7 +327,7 @@ class ChannelFacts:
             for fact in self.facts
             if fact.observed_at and (not names or fact.name in names)
         )
-        return min(times, default="") or to_text(self.now)
+        return min(times, default="") or self.now_text
 
     def take(self, part: Part, answer: list[Fact] | WacoexError) -> None:
         """Take in the answer about a part, or why there is none."""

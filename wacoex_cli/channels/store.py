@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.state import Row, State
     from wacoex_cli.platforms.events import Event
 
+OfKind = tuple[int, EvidenceKind]
+"""A channel_id and a kind of evidence."""
 # An id that another channel has now says nothing about this one any more: it was a slip.
 _FORMER = (
     "SELECT channel_id, name, value, MAX(until) AS until FROM former_ids AS former"
@@ -205,14 +207,12 @@ class Facts:
         if channels is not None:
             among.append(("channel_id", [channel.channel_id for channel in channels]))
         where = " AND ".join(f"{column} IN (SELECT value FROM json_each(?))" for column, _ in among)
-        for row in self._state.rows(
+        for channel_id, name, value, *rest in self._state.tuples(
             "SELECT channel_id, name, value, source, observed_at, reason"
             f" FROM facts WHERE {where or '1 = 1'} ORDER BY name",
             [json.dumps(list(values)) for _, values in among],
         ):
-            channel_id = int(row.pop("channel_id"))
-            fact = Fact(**{**row, "value": json.loads(row["value"])})
-            found.setdefault(channel_id, []).append(fact)
+            found.setdefault(channel_id, []).append(Fact(name, json.loads(value), *rest))
         return found
 
     def of_one_business(self, channel_id: int) -> list[int]:
@@ -390,6 +390,31 @@ class Signs:
         return found
 
 
+class NewestSigns:
+    """The newest evidence of each kind of some channels, whose `addresses` by channel_id these are.
+
+    It is read in one statement for all.
+    """
+
+    def __init__(self, state: State, addresses: Mapping[int, Sequence[str]]) -> None:
+        self._signs, self._addresses = Signs(state), addresses
+        sought = [(key, kind) for key in addresses for kind in EvidenceKind]
+        self.of_all_times = self._search(sought, FOR_EVER)
+
+    def up_to(self, until: str, kinds: Collection[EvidenceKind]) -> dict[OfKind, Sign]:
+        """The newest of these kinds that is not later than `until` (RFC 3339, UTC)."""
+        known = {sought: it for sought, it in self.of_all_times.items() if sought[1] in kinds}
+        late = [sought for sought, sign in known.items() if sign.at > until]
+        for sought in late:
+            del known[sought]
+        return known | self._search(late, until)
+
+    def _search(self, sought: Sequence[OfKind], until: str) -> dict[OfKind, Sign]:
+        searches = [SignSearch(self._addresses[key], kind, until=until) for key, kind in sought]
+        found = zip(sought, self._signs.newest_of(searches), strict=True)
+        return {pair: sign for pair, sign in found if sign}
+
+
 class ReadOnce(NamedTuple):
     """What several readers need of the same channels, by channel_id: read once for all of them.
 
@@ -398,13 +423,13 @@ class ReadOnce(NamedTuple):
 
     addresses: Mapping[int, tuple[str, ...]]
     account_events: Mapping[int, tuple[AccountEvent, ...]]
+    newest: NewestSigns
 
 
 def read_once(state: State, channels: Sequence[Channel]) -> ReadOnce:
     """Read it."""
-    return ReadOnce(
-        Signs(state).addresses_by_channel(channels), AccountEvents(state).of_channels(channels)
-    )
+    addresses, events = Signs(state).addresses_by_channel(channels), AccountEvents(state)
+    return ReadOnce(addresses, events.of_channels(channels), NewestSigns(state, addresses))
 
 
 def _in_time(sign: Sign) -> tuple[str, ...]:

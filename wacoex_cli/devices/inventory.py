@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import CHANNELS, connected_at
 from wacoex_cli.channels.model import EvidenceKind, values_of
-from wacoex_cli.channels.store import Channels, Facts, Signs, SignSearch, read_once
+from wacoex_cli.channels.store import Channels, Facts, read_once
 from wacoex_cli.devices.checks import check_devices, check_probes
 from wacoex_cli.devices.model import (
     MOST_LINKED,
@@ -263,13 +263,11 @@ def _last_breaks(
 ) -> dict[int, Break | None]:
     """When all companions were last unlinked, by connecting or by offboarding; by channel_id."""
     facts = Facts(state).facts_by_channel(["last_onboarded_time"], channels)
-    until = to_text(now)
     connected = EvidenceKind.CONNECTED
-    signs = Signs(state).newest_of(
-        [SignSearch(known.addresses[it.channel_id], connected, until=until) for it in channels]
-    )
+    signs = known.newest.up_to(to_text(now), {connected})
     found = {}
-    for channel, sign in zip(channels, signs, strict=True):
+    for channel in channels:
+        sign = signs.get((channel.channel_id, connected))
         onboarded = connected_at(values_of(facts.get(channel.channel_id, ())))
         breaks = breaks_in(known.account_events[channel.channel_id])
         if onboarded:

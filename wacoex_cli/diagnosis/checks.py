@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from wacoex_cli.broadcast.checks import check_limit_used_up, check_trouble
 from wacoex_cli.channels.checks import (
     SENDING_FIELDS,
     allow_for_settling,
@@ -38,8 +37,6 @@ from wacoex_cli.events.unplaced import check_placed
 from wacoex_cli.findings.model import SOURCE_NAMES, Evidence, Finding, Severity, worst_first
 from wacoex_cli.foundation.clock import from_text, to_text
 from wacoex_cli.inactivity.checks import check_reminder, check_standing
-from wacoex_cli.onboarding.checks import check_records, check_window
-from wacoex_cli.onboarding.model import SYNC_WINDOW, Route, StepState
 from wacoex_cli.partners.checks import check_partners
 from wacoex_cli.terminal.lost_output import STREAM_NAMES
 
@@ -47,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from wacoex_cli.broadcast.checks import Trouble
     from wacoex_cli.channels.facts import ChannelFacts, Connection
     from wacoex_cli.contacts.store import OptOut
     from wacoex_cli.diagnosis.snapshot import ChannelView, Machine, Pair, Snapshot, Unanswered
@@ -73,7 +71,7 @@ CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...]
         is_partner_seen=it.is_partner_seen,
     ),
     lambda at, it: check_templates(it.templates, it.name, at.now) if it.templates else (),
-    lambda at, it: check_trouble(it.trouble, it.name),
+    lambda at, it: check_broadcasts(it.trouble, it.name) if it.trouble else (),
     lambda at, it: check_journey(it.journey, it.records, it.facts, at.now) if it.journey else (),
 )
 """The checks of a channel. To add one: a function in its package, a line here, a page."""
@@ -140,13 +138,17 @@ def check_sending(
     found = check_can_send(values, name, seen)
     found += check_mended(values, name, seen)
     found = allow_for_settling(found, values, name, now, seen)
-    found += check_limit_used_up(limit, taken_in_24_hours, name, seen)
+    if limit is not None:
+        # Imported only now, as what is below: most commands find nothing that needs it.
+        from wacoex_cli.broadcast.checks import check_limit_used_up
+
+        found += check_limit_used_up(limit, taken_in_24_hours, name, seen)
     return wait_for(check_connection(connection, name, now), found)
 
 
 def check_access(facts: ChannelFacts) -> list[Finding]:
     """WX701 from what Meta said about the token, or from how it refused it."""
-    name, seen = facts.name, to_text(facts.now)
+    name, seen = facts.name, facts.now_text
     if facts.lacks_token:
         return [missing_token(name, seen)]
     said = values_of(facts.facts if facts.is_known else facts.read)
@@ -162,7 +164,6 @@ def check_access(facts: ChannelFacts) -> list[Finding]:
 
 def check_templates(pairs: Iterable[Pair], channel: str, now: datetime) -> Iterator[Finding]:
     """The findings about templates of broadcasts: as they were planned, and as Meta has them."""
-    # Imported only now, like the next one: most commands find nothing that needs it.
     from wacoex_cli.templates.changes import check_category, check_still_as_planned
 
     for planned, current in pairs:
@@ -178,6 +179,13 @@ def check_stops(waiting: Sequence[OptOut]) -> list[Finding]:
     return check_unplaced(waiting)
 
 
+def check_broadcasts(trouble: Trouble, channel: str) -> list[Finding]:
+    """WX503, WX505 and WX506, see `broadcast.checks`."""
+    from wacoex_cli.broadcast.checks import check_trouble
+
+    return check_trouble(trouble, channel)
+
+
 def check_journey(
     journey: Journey, records: Mapping[str, Record], facts: ChannelFacts, now: datetime
 ) -> list[Finding]:
@@ -187,6 +195,9 @@ def check_journey(
     """
     if journey.finished_at and now - from_text(journey.finished_at) > _LOOKED_AFTER:
         return []
+    from wacoex_cli.onboarding.checks import check_records, check_window
+    from wacoex_cli.onboarding.model import SYNC_WINDOW, Route, StepState
+
     channel, onboarded_at = facts.name, connected_at(facts.values)
     found = check_records(records, channel, to_text(now))
     signup, sync = records.get("signup"), records.get("sync")

@@ -14,34 +14,27 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wacoex_cli.broadcast.checks import troubles
 from wacoex_cli.channels.checks import RETURNS_WITHIN
 from wacoex_cli.channels.facts import CHANNELS, ChannelFacts, ConnectionState, stored_facts
 from wacoex_cli.channels.model import Provider, values_of
 from wacoex_cli.channels.registry import PATIENCE_SECONDS, meta_for
-from wacoex_cli.channels.store import Facts, ReadOnce, Signs
+from wacoex_cli.channels.store import Facts, NewestSigns, ReadOnce, Signs
 from wacoex_cli.devices.inventory import inventories
 from wacoex_cli.errors import CredentialError, WacoexError
 from wacoex_cli.events import checks, consumers
-from wacoex_cli.events.store import Numbers, catch_up
+from wacoex_cli.events.store import EventLog, Numbers, catch_up
 from wacoex_cli.events.unclear import unclear_events
 from wacoex_cli.events.unplaced import Places, unplaced_events
+from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import from_text
-from wacoex_cli.foundation.generation import mounts_of_this_machine
 from wacoex_cli.foundation.settings import SECRET_VARIABLES, settings_origins, user_path
 from wacoex_cli.inactivity.checks import onboarding_signs, standings, zone_of
 from wacoex_cli.inactivity.model import NoticeReach
 from wacoex_cli.inactivity.store import Reminders
-from wacoex_cli.ledger.figures import taken_since
-from wacoex_cli.ledger.model import Status
-from wacoex_cli.ledger.store import Broadcasts
-from wacoex_cli.onboarding.model import JourneyKind
-from wacoex_cli.onboarding.store import Journeys
 from wacoex_cli.partners.ownership import rows_of
 from wacoex_cli.partners.rule import is_seen
 from wacoex_cli.platforms.answers import WRONG_KIND, is_not_visible
 from wacoex_cli.platforms.events import Source
-from wacoex_cli.sending import takeover
 from wacoex_cli.terminal import lost_output
 
 if TYPE_CHECKING:
@@ -59,6 +52,7 @@ if TYPE_CHECKING:
     from wacoex_cli.events.unclear import NotUnderstood
     from wacoex_cli.events.unplaced import Unplaced
     from wacoex_cli.findings.model import Finding
+    from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
     from wacoex_cli.foundation.workspace import Workspace
     from wacoex_cli.inactivity.model import Standing
@@ -75,7 +69,6 @@ STATE, META, RESPONDIO = "state", "meta", "respondio"
 _DAY = timedelta(hours=24)
 _OBJECT_NOT_VISIBLE = 100
 _NO_ACCESS = frozenset({"credentials_missing", "channel_incomplete"})
-_TO_BE_SENT = frozenset({Status.PLANNED, Status.PAUSED, Status.SENDING})
 _MOST_TEMPLATES = 5
 _ASKED_BY_NAME = 3
 
@@ -127,11 +120,20 @@ def look_at(
         clock_skew_seconds=clock_skew_seconds,
         keyring_problem=workspace.secrets.keyring_problem() if uses_keyring else None,
         lost_output=tuple(lost_output.newest(workspace.state, now - lost_output.COUNTS_FOR)),
-        state_file=(
-            *takeover.check_state_file(workspace.state, now),
-            *takeover.check_file_system(workspace.state, mounts_of_this_machine(), now),
-        ),
+        state_file=tuple(_about_state_file(workspace.state, now)),
     )
+
+
+def _about_state_file(state: State, now: datetime) -> Iterator[Finding]:
+    """What forbids sending from the state file (WX710, WX711)."""
+    mounts = generation.mounts_around(state.path)
+    is_suspect = generation.suspicion(state) is not None or bool(locks.all_remains(state.path))
+    if mounts or is_suspect:
+        # Imported only now: of most files there is nothing to say.
+        from wacoex_cli.sending import takeover
+
+        yield from takeover.check_state_file(state, now)
+        yield from takeover.check_file_system(state, mounts, now)
 
 
 def newest_stored_at(state: State) -> datetime | None:
@@ -217,7 +219,8 @@ class ChannelView(NamedTuple):
 
     `connection` follows from its facts, `zone` is the time zone its times are shown in. `journey`
     is the newest one of connecting, `records` its steps. `subscription` is None where there is no
-    own app. `templates` are those of broadcasts to be sent, as planned and as Meta has them.
+    own app, `trouble` where no broadcast had any. `templates` are those of broadcasts to be sent,
+    as planned and as Meta has them.
     """
 
     facts: ChannelFacts
@@ -226,7 +229,7 @@ class ChannelView(NamedTuple):
     zone: str
     inventory: Inventory
     partner: PartnerRows
-    trouble: Trouble
+    trouble: Trouble | None
     unsupported: Summary
     echo_flow: EchoFlow
     taken_in_24_hours: int = 0
@@ -325,7 +328,7 @@ def take_snapshot(
     file.
     """
     now, state = workspace.clock.now(), workspace.state
-    catch_up(state, consumers.projections() or [CHANNELS, checks.TRAFFIC], workspace.clock)
+    _bring_up_to_date(state, workspace.clock)
     newest = newest_stored_at(state)
     facts = stored_facts(state, channels, now)
     gathered = _Gathered()
@@ -360,6 +363,14 @@ def take_snapshot(
         unclear=unclear_events(state, places, now),
         notes=gathered.notes,
     )
+
+
+def _bring_up_to_date(state: State, clock: Clock) -> None:
+    """Give all projections the events that they have not seen."""
+    if not consumers.names:
+        catch_up(state, [CHANNELS, checks.TRAFFIC], clock)
+    elif EventLog(state).is_behind(*consumers.names):
+        catch_up(state, consumers.projections(), clock)
 
 
 def _reach(workspace: Workspace, channels: Sequence[Channel]) -> NoticeReach:
@@ -447,10 +458,13 @@ def _waiting(state: State, channel_ids: Collection[int]) -> dict[int, list[Templ
     By channel_id, those of the newest broadcasts first. What was planned for respond.io is checked
     against its own copy before it is sent.
     """
+    from wacoex_cli.ledger.model import Status
+    from wacoex_cli.ledger.store import Broadcasts
     from wacoex_cli.templates.model import Template
 
+    to_be_sent = (Status.PLANNED, Status.PAUSED, Status.SENDING)
     texts: dict[int, dict[str, None]] = defaultdict(dict)
-    for broadcast in Broadcasts(state).in_status(_TO_BE_SENT, channel_ids):
+    for broadcast in Broadcasts(state).in_status(to_be_sent, channel_ids):
         if broadcast.provider is Provider.META:
             texts[broadcast.channel_id][broadcast.template] = None
     found = {}
@@ -528,19 +542,18 @@ def _views(
     """Each channel with everything that the state file knows and that was read just now."""
     state, channels = workspace.state, [facts.channel for facts in found.values()]
     of_accounts = {key: facts.account_events for key, facts in found.items()}
-    known = ReadOnce(Signs(state).addresses_by_channel(channels), of_accounts)
+    addresses = Signs(state).addresses_by_channel(channels)
+    known = ReadOnce(addresses, of_accounts, NewestSigns(state, addresses))
     standing_of = standings(workspace, channels, now, known=known)
     listed = inventories(state, channels, now, known)
     numbers = Numbers(state, known.addresses)
     partners = rows_of(workspace, channels, numbers, now)
-    trouble = troubles(state, channels, now)
+    trouble, taken = _of_broadcasts(state, channels, now)
     unsupported = checks.summaries(state, channels, numbers, now, known)
     flows = checks.flows(state, numbers, now)
-    taken = taken_since(state, list(found), now - _DAY)
-    journeys = Journeys(state).newest_by_channel(list(found), JourneyKind.CONNECT)
-    records = Journeys(state).records_of([it.journey_id for it in journeys.values()])
+    journeys = _journeys(state, list(found))
     for key, facts in found.items():
-        journey = journeys.get(key)
+        journey, records = journeys.get(key, (None, {}))
         yield ChannelView(
             facts=facts,
             connection=facts.connection,
@@ -548,15 +561,43 @@ def _views(
             zone=zone_of(workspace, facts.channel),
             inventory=listed[key],
             partner=partners[key],
-            trouble=trouble[key],
+            trouble=trouble.get(key),
             unsupported=unsupported[key],
             echo_flow=flows[key],
-            taken_in_24_hours=taken[key],
+            taken_in_24_hours=taken.get(key, 0),
             templates=gathered.templates.get(key, ()),
             subscription=gathered.subscriptions.get(key),
             journey=journey,
-            records=records[journey.journey_id] if journey else {},
+            records=records,
         )
+
+
+def _of_broadcasts(
+    state: State, channels: Sequence[Channel], now: datetime
+) -> tuple[Mapping[int, Trouble], Mapping[int, int]]:
+    """By channel_id what went wrong, and how many people got messages in the last 24 hours."""
+    if state.value("SELECT 1 FROM broadcasts LIMIT 1") is None:
+        return {}, {}
+    # Imported only now, as the next one: who only watches numbers needs nothing of it.
+    from wacoex_cli.broadcast.checks import troubles
+    from wacoex_cli.ledger.figures import taken_since
+
+    taken = taken_since(state, [channel.channel_id for channel in channels], now - _DAY)
+    return troubles(state, channels, now), taken
+
+
+def _journeys(
+    state: State, channel_ids: Sequence[int]
+) -> Mapping[int, tuple[Journey, Mapping[str, Record]]]:
+    """The newest journey of connecting of each of these channels that has one, and its steps."""
+    if state.value("SELECT 1 FROM journeys LIMIT 1") is None:
+        return {}
+    from wacoex_cli.onboarding.model import JourneyKind
+    from wacoex_cli.onboarding.store import Journeys
+
+    journeys = Journeys(state).newest_by_channel(channel_ids, JourneyKind.CONNECT)
+    records = Journeys(state).records_of([it.journey_id for it in journeys.values()])
+    return {key: (journey, records[journey.journey_id]) for key, journey in journeys.items()}
 
 
 def _source(

@@ -37,7 +37,6 @@ from wacoex_cli.terminal.render import (
     Table,
     relative,
 )
-from wacoex_cli.throughput.throttle import messaging_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -233,6 +232,9 @@ def _deadline_text(view: ChannelView, now: datetime) -> str:
 
 def _limit_text(view: ChannelView) -> str:
     """How many people the account may write to first, in words."""
+    # Imported only now: a card is of one channel.
+    from wacoex_cli.throughput.throttle import messaging_limit
+
     tier = view.facts.values.get(_LIMIT)
     people = messaging_limit(tier)
     if people is None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -171,8 +170,7 @@ class Traffic:
 _FLOW_WINDOW = timedelta(days=28)
 
 
-@dataclass(frozen=True)
-class EchoFlow:
+class EchoFlow(NamedTuple):
     """The days (`2026-11-07`, UTC) of the last 28 with echoes.
 
     `last_echo_at` is RFC 3339 in UTC; None when there was no echo. `inbound` are the days with
@@ -210,8 +208,7 @@ _SAME_MESSAGE_WITHIN = timedelta(minutes=1)
 _LOG_KNOWS_AFTER = timedelta(days=7)
 
 
-@dataclass(frozen=True, slots=True)
-class Unsupported:
+class Unsupported(NamedTuple):
     """One message whose content did not pass. `at` is RFC 3339 in UTC.
 
     `code` and `type` are Meta's; respond.io says neither. `is_first` is whether the contact was
@@ -231,8 +228,7 @@ class Unsupported:
     is_edit: bool = False
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(NamedTuple):
     """The unsupported messages of one channel in the last 7 days, newest first.
 
     `in_all` counts those too that are too many to look at; `resolved` came through later.
@@ -254,14 +250,14 @@ def summaries(
 
     `known` is what the caller has read of the channels. Their projection has caught up.
     """
-    since, addresses = now - _LOOKED_AT, numbers.addresses
-    reported = {
-        key: _each_once(event for event in events if event.at <= to_text(now))
-        for key, events in EventLog(state).of_each(numbers, Kind.UNSUPPORTED, since).items()
-    }
-    concerned = {key: addresses[key] for key, events in reported.items() if events}
-    if not concerned:
-        return dict.fromkeys(reported, Summary())
+    since, until = now - _LOOKED_AT, to_text(now)
+    nothing = dict.fromkeys(numbers.addresses, Summary())
+    came = EventLog(state).of_each(numbers, Kind.UNSUPPORTED, since)
+    so_far = {key: [it for it in events if it.at <= until] for key, events in came.items()}
+    reported = {key: _each_once(events) for key, events in so_far.items() if events}
+    if not reported:
+        return nothing
+    concerned = {key: numbers.addresses[key] for key in reported}
     around = _Around(state, reported, concerned, since)
     left = {
         key: [event for event in events if event.message_id not in around.resolved]
@@ -269,8 +265,9 @@ def summaries(
     }
     looked_at = {key: events[:_MOST_PER_CHANNEL] for key, events in left.items()}
     known = known or read_once(state, channels)
-    signs = _signs_before(state, channels, known, looked_at)
-    return {
+    with_reports = [channel for channel in channels if channel.channel_id in reported]
+    signs = _signs_before(state, with_reports, known, looked_at)
+    return nothing | {
         key: Summary(
             tuple(
                 _read(event, around, seen)

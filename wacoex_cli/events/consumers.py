@@ -58,8 +58,10 @@ def _no_interest(state: State, channel: Channel, now: datetime) -> Interest:
     return Interest()
 
 
-# `app` sets these three, so that nothing of the events is loaded before it is needed. Call them
+# `app` sets these four, so that nothing of the events is loaded before it is needed. Call them
 # as `consumers.projections()` and the like: a name imported from here would miss what `app` set.
+names: Sequence[str] = ()
+"""The names of all projections. They say whether one is behind before any of them is loaded."""
 projections: Callable[[], Sequence[Projection]] = tuple
 """Every package's projection of the events."""
 pages: Callable[[Workspace], Sequence[WebPage]] = _no_pages

@@ -26,15 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wacoex_cli.channels.store import Signs, address_of_event
 from wacoex_cli.contacts.persons import person_of
 from wacoex_cli.foundation.clock import from_text, to_text
-from wacoex_cli.platforms.events import (
-    Event,
-    Kind,
-    Payload,
-    Projection,
-    Source,
-    Via,
-    canonical,
-)
+from wacoex_cli.platforms.events import Event, Kind, Payload, Projection, Source, Via, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -77,11 +69,14 @@ _OF_NUMBERS = (
     f"json_each(?) AS wanted CROSS JOIN events WHERE {NUMBER} = wanted.value AND kind = ?"
     " AND at >= ?"
 )
-_OF_EACH = f"SELECT {_COLUMNS} FROM {_OF_NUMBERS}"
+_UP_TO = "SELECT COUNT(*) FROM (SELECT 1 FROM events WHERE kind = ? AND at >= ? LIMIT ?) AS first"
+# All of a rare kind, or those of each number.
+_ALL_OR = f"SELECT {_COLUMNS} FROM events WHERE ? AND kind = ? AND at >= ? UNION ALL"
+_OF_EACH = f"{_ALL_OR} SELECT {_COLUMNS} FROM {_OF_NUMBERS} AND NOT ?"
 _FEW_OF_EACH = (
-    f"SELECT {_COLUMNS} FROM json_each(?) AS wanted CROSS JOIN events ON event_id IN (SELECT"
-    f" event_id FROM events WHERE {NUMBER} = wanted.value AND kind = ? AND at >= ?"
-    " ORDER BY at DESC, event_id DESC LIMIT ?)"
+    f"{_ALL_OR} SELECT {_COLUMNS} FROM json_each(?) AS wanted CROSS JOIN events ON event_id IN"
+    f" (SELECT event_id FROM events WHERE {NUMBER} = wanted.value AND kind = ? AND at >= ?"
+    " ORDER BY at DESC, event_id DESC LIMIT ?) WHERE NOT ?"
 )
 _DELIVERED_AFTER_ALL = (
     f"SELECT DISTINCT message_id FROM {_OF_NUMBERS}"
@@ -304,9 +299,10 @@ class EventLog:
             found.append(tuple(new.values()))
         return found
 
-    def is_behind(self, consumer: str) -> bool:
-        """Whether there are events a consumer has not looked at."""
-        return self._highest("events", "event_id") > self.cursor(consumer)
+    def is_behind(self, *consumers: str) -> bool:
+        """Whether there are events that one of these consumers has not looked at."""
+        newest = self._highest("events", "event_id")
+        return any(self.cursor(consumer) < newest for consumer in consumers)
 
     def cursor(self, consumer: str) -> int:
         """The newest event a consumer has looked at; 0 when none."""
@@ -446,11 +442,14 @@ class EventLog:
 
         At most so many of each. In one statement for all.
         """
-        sought = [json.dumps(numbers.all_numbers), kind, to_text(since)]
+        all_numbers, wanted = numbers.all_numbers, [kind, to_text(since)]
+        # To read a few events of others is less work than to look for each number.
+        is_rare = self._state.value(_UP_TO, [*wanted, len(all_numbers)]) < len(all_numbers)
+        sought = [is_rare, *wanted, json.dumps(all_numbers), *wanted]
         if most is None:
-            rows = self._state.tuples(_OF_EACH, sought)
+            rows = self._state.tuples(_OF_EACH, [*sought, is_rare])
         else:
-            rows = self._state.tuples(_FEW_OF_EACH, [*sought, most])
+            rows = self._state.tuples(_FEW_OF_EACH, [*sought, most, is_rare])
         found: dict[int, list[Event]] = {owner: [] for owner in numbers.addresses}
         for event in sorted(map(_event, rows), key=lambda it: (it.at, it.event_id), reverse=True):
             for owner in numbers.owners(number_of(event), named_addresses(event)):

@@ -120,27 +120,27 @@ def unclear_events(
     By the name of each channel that it is about; under None what is about no channel. An account
     update says nothing about a number that was connected later.
     """
-    newest: dict[tuple[Named, str], tuple[str, str]] = {}
-    connected: dict[tuple[str, ...], str] = {}
-    rows = []
-    for row in state.rows(
-        "SELECT * FROM unclear_events WHERE at > ? AND at <= ? ORDER BY at, event_key",
+    rows = state.tuples(
+        "SELECT subject, kind, at, event_key, what, unclear, look,"
+        f" {', '.join(Named._fields)} FROM unclear_events WHERE at > ? AND at <= ?"
+        " ORDER BY at, event_key",
         [to_text(now - COUNTS_FOR), to_text(now)],
-    ):
-        named = Named(*(row[name] for name in Named._fields))
-        channels = places.of(named, Kind(row["kind"]), row["at"])
-        newest[named, row["subject"]] = (row["at"], row["event_key"])
-        if row["subject"].partition(":")[2] in CONNECTING:
-            connected[channels] = row["at"]
-        rows.append((named, channels, row))
+    )
+    newest: dict[tuple[str, ...], str] = {}
+    connected: dict[tuple[str, ...], str] = {}
+    for subject, kind, at, event_key, _, _, _, *names in rows:
+        newest[subject, *names] = event_key
+        if subject.partition(":")[2] in CONNECTING:
+            connected[places.of(Named(*names), Kind(kind), at)] = at
     found: dict[str | None, list[NotUnderstood]] = defaultdict(list)
-    for named, channels, row in reversed(rows):
-        is_newest = newest[named, row["subject"]] == (row["at"], row["event_key"])
-        is_over = row["kind"] == Kind.ACCOUNT_UPDATE and row["at"] < connected.get(channels, "")
-        if (row["unclear"] or row["look"]) and is_newest and not is_over:
-            unclear = NotUnderstood(row["what"], row["at"], tuple(row["unclear"].split()))
-            for channel in channels or (None,):
-                found[channel].append(unclear)
+    for subject, kind, at, event_key, what, unclear, look, *names in reversed(rows):
+        if not (unclear or look) or newest[subject, *names] != event_key:
+            continue
+        channels = places.of(Named(*names), Kind(kind), at)
+        if kind == Kind.ACCOUNT_UPDATE and at < connected.get(channels, ""):
+            continue
+        for channel in channels or (None,):
+            found[channel].append(NotUnderstood(what, at, tuple(unclear.split())))
     return dict(found)
 
 

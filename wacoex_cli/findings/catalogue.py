@@ -26,6 +26,7 @@ _SOURCES_FILE = Path(__file__).with_name("sources.toml")
 _FENCE = "+++\n"
 _SOURCES = "Sources:"
 _SEE_ALSO = "See also:"
+_LISTS = (list, tuple)
 _SHOWN_AS = re.compile(r"^Also (?:shown|looked up) as:(.+?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -195,11 +196,10 @@ def _steps(step: str | Mapping[str, str], values: Mapping[str, object]) -> Itera
             yield from _steps(step["step"], values)
         return
     lists = {
-        name: value
-        for name in placeholders(step)
-        if isinstance(value := values[name], list | tuple)
+        name: value for name in placeholders(step) if isinstance(value := values[name], _LISTS)
     }
     if not lists:
         yield step.format_map(values)
+        return
     for row in zip(*lists.values(), strict=True):
         yield step.format_map({**values, **dict(zip(lists, row, strict=True))})

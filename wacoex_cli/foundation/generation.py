@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,6 +32,8 @@ _SIGNS_OF_CONTAINER = (Path("/.dockerenv"), Path("/run/.containerenv"))
 _CGROUP = Path("/proc/1/cgroup")
 _CONTAINER_GROUPS = ("docker", "kubepods", "containerd", "libpod", "lxc")
 _MACHINE_ID = Path("/etc/machine-id")
+# Linux: admin-guide/devices, "non-device mounts".
+_WITHOUT_DEVICE = frozenset({0, 144, 145, 146})
 
 NETWORK_FILE_SYSTEMS: Mapping[str, str] = {
     "nfs": "NFS",
@@ -288,14 +291,32 @@ def network_file_system(path: Path, mounts: Iterable[Mount]) -> str | None:
     return NETWORK_FILE_SYSTEMS.get(kind.lower())
 
 
-def mounts_of_this_machine() -> list[Mount]:
-    """Everything that is mounted; nothing where the system does not say."""
-    # Only who sends or looks at the whole machine needs it: it takes longer to load than most do.
+def mounts_around(path: Path) -> list[Mount]:
+    """Everything that is mounted; nothing where the system does not say, or cannot matter.
+
+    It cannot for a file on a disk of this machine: see `_is_on_disk`.
+    """
+    if _is_on_disk(path):
+        return []
+    # Few need it, and it takes longer to load than most commands do.
     import psutil
 
     with contextlib.suppress(OSError, RuntimeError, psutil.Error):
         return [Mount(found.mountpoint, found.fstype) for found in psutil.disk_partitions(all=True)]
     return []
+
+
+def _is_on_disk(path: Path) -> bool:
+    """Whether Linux says that a file is on a block device: no network file system has one.
+
+    Elsewhere the numbers of devices do not tell.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        return os.major(path.stat().st_dev) not in _WITHOUT_DEVICE
+    except OSError:
+        return False
 
 
 def local_path_for(path: Path, mounts: Sequence[Mount]) -> Path:

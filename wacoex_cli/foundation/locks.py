@@ -15,7 +15,6 @@ import errno
 import fcntl
 import os
 import re
-import socket
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -212,6 +211,9 @@ def acquire(state: State, purpose: str, presence: Presence, clock: Clock) -> Row
     Raises:
         HeldElsewhereError: somebody who may be alive holds it.
     """
+    # Imported only now: who only looks at what dead processes left takes no lock.
+    import socket
+
     held = state.row("SELECT * FROM locks WHERE purpose = ?", [purpose])
     if held and held["holder"] != presence.holder and not _is_dead(state, held, clock):
         raise HeldElsewhereError(

@@ -32,7 +32,7 @@ from wacoex_cli.channels.model import (
     address_of,
     values_of,
 )
-from wacoex_cli.channels.store import FOR_EVER, Channels, Facts, Signs, SignSearch, read_once
+from wacoex_cli.channels.store import Channels, Facts, Signs, SignSearch, read_once
 from wacoex_cli.devices.store import Devices
 from wacoex_cli.events.store import catch_up
 from wacoex_cli.findings.model import (
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from wacoex_cli.channels.model import Channel
-    from wacoex_cli.channels.store import ReadOnce
+    from wacoex_cli.channels.store import OfKind, ReadOnce
     from wacoex_cli.devices.model import Interval
     from wacoex_cli.errors import WacoexError
     from wacoex_cli.foundation.settings import InactivitySettings
@@ -109,7 +109,7 @@ def standings(
     known = known or read_once(state, channels)
     alone = Devices(state).primary_only_by_channel([channel.channel_id for channel in channels])
     until = now + rule.CLOCKS_DIFFER_AT_MOST
-    stored = _StoredEvidence(state, known.addresses, until, alone)
+    stored = _StoredEvidence(state, known, until, alone)
     found = {}
     for channel in channels:
         number = channel.channel_id
@@ -151,7 +151,7 @@ def onboarding_signs(channel: Channel, values: Mapping[str, Any], now: datetime)
 def last_proof(state: State, channel: Channel, now: datetime) -> Sign | None:
     """The newest evidence of the grade proof that is not later than now."""
     known = read_once(state, [channel])
-    stored = _StoredEvidence(state, known.addresses, now, {})
+    stored = _StoredEvidence(state, known, now, {})
     connected = reconnections(channel, known.account_events[channel.channel_id])
     again = [sign for sign in connected if sign.at <= stored.until]
     return max(
@@ -170,15 +170,16 @@ class _StoredEvidence:
     def __init__(
         self,
         state: State,
-        addresses: Mapping[int, Sequence[str]],
+        known: ReadOnce,
         until: datetime,
         alone: Mapping[int, Sequence[Interval]],
     ) -> None:
         self.until = to_text(until)
         self._signs = Signs(state)
         self._alone = alone
-        self._addresses = addresses
-        self._newest, self._ahead = self._newest_signs()
+        self._addresses = known.addresses
+        self._newest = known.newest.up_to(self.until, list(EvidenceKind))
+        self._ahead = self._ahead_of_time(known.newest.of_all_times)
         self._strong = self._strong_echoes()
         self._first_changes = self._first_of_phonebooks()
 
@@ -218,30 +219,18 @@ class _StoredEvidence:
                 yield newest
 
     def _known(self, channel_id: int, kind: EvidenceKind) -> list[Sign]:
-        return self._newest.get((channel_id, kind), [])
+        sign = self._newest.get((channel_id, kind))
+        return [sign] if sign else []
 
-    def _newest_signs(
-        self,
-    ) -> tuple[dict[tuple[int, EvidenceKind], list[Sign]], dict[int, list[Sign]]]:
-        """The newest of each channel and kind, and of each channel what is later than `until`."""
-        sought = [(key, kind) for key in self._addresses for kind in EvidenceKind]
-        known = dict(zip(sought, self._search(sought, FOR_EVER), strict=True))
-        ahead: dict[int, list[Sign]] = {}
-        late = []
-        for (key, kind), sign in known.items():
-            if sign and sign.at > self.until:
-                late.append((key, kind))
-                newest = max((sign, *ahead.get(key, ())), key=lambda known: known.order)
-                ahead[key] = [newest]
-        known |= zip(late, self._search(late, self.until), strict=True)
-        return {sought: [sign] for sought, sign in known.items() if sign}, ahead
-
-    def _search(
-        self, sought: Sequence[tuple[int, EvidenceKind]], until: str
-    ) -> Sequence[Sign | None]:
-        return self._signs.newest_of(
-            [SignSearch(self._addresses[key], kind, until=until) for key, kind in sought]
-        )
+    def _ahead_of_time(self, known: Mapping[OfKind, Sign]) -> dict[int, list[Sign]]:
+        """The newest of each channel that is later than `until`."""
+        found: dict[int, list[Sign]] = {}
+        for (key, _), sign in known.items():
+            if sign.at > self.until and all(
+                sign.order >= other.order for other in found.get(key, ())
+            ):
+                found[key] = [sign]
+        return found
 
     def _strong_echoes(self) -> dict[int, list[Sign]]:
         """The newest echo that only the phone can have sent, where the newest is no such."""

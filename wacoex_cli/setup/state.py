@@ -388,8 +388,7 @@ class Pruning:
         self._bytes = self._path.stat().st_size
         hours = workspace.settings.repeat_hours
         self.broadcasts = choose(workspace.state, before, self._now, hours)
-        readers = [projection.name for projection in consumers.projections()]
-        self.events = self._log.choose_old(before, readers)
+        self.events = self._log.choose_old(before, consumers.names)
 
     @property
     def returned_bytes(self) -> int:
@@ -520,7 +519,7 @@ def check(path: Path, clock: Clock) -> list[Problem]:
 
 
 def _findings(state: State, clock: Clock) -> Iterator[Problem]:
-    mounts, now = generation.mounts_of_this_machine(), clock.now()
+    mounts, now = generation.mounts_around(state.path), clock.now()
     for finding in (
         *takeover.check_state_file(state, now),
         *takeover.check_file_system(state, mounts, now),
