@@ -24,7 +24,7 @@ _PHASES = 10
 Found = TypeVar("Found")
 
 
-class _Asked(NamedTuple):
+class _Request(NamedTuple):
     """What one broadcast trades, and where it waits for what it is granted."""
 
     exchange: Exchange
@@ -43,7 +43,7 @@ class LedgerWriter:
     def __init__(self, state: State) -> None:
         self._state = state
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-        self._waiting: list[_Asked] = []
+        self._waiting: list[_Request] = []
         self._sending: set[Exchange] = set()
         self._missing: set[Exchange] = set()
         self._gathering: asyncio.TimerHandle | None = None
@@ -57,7 +57,7 @@ class LedgerWriter:
             StateError: the state file cannot be written.
         """
         granted: asyncio.Future[Granted] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Asked(exchange, report, granted))
+        self._waiting.append(_Request(exchange, report, granted))
         (self._sending.discard if report.is_last else self._sending.add)(exchange)
         self._missing.discard(exchange)
         self._commit_when_gathered()
@@ -95,7 +95,7 @@ class LedgerWriter:
             self._gathering = None
         waiting, self._waiting = self._waiting, []
         self._missing, self._is_committing = set(self._sending), True
-        trades = [(asked.exchange, asked.report) for asked in waiting]
+        trades = [(request.exchange, request.report) for request in waiting]
         loop = asyncio.get_running_loop()
         work = partial(trade_together, self._state, trades, self._commit_seconds)
         committed = partial(self._committed, waiting, loop.time())
@@ -106,7 +106,7 @@ class LedgerWriter:
 
     def _committed(
         self,
-        waiting: Sequence[_Asked],
+        waiting: Sequence[_Request],
         began: float,
         done: asyncio.Future[list[Granted | BaseException]],
     ) -> None:
@@ -120,16 +120,16 @@ class LedgerWriter:
         self._answer(waiting, outcomes)
 
     def _answer(
-        self, waiting: Sequence[_Asked], outcomes: Sequence[Granted | BaseException]
+        self, waiting: Sequence[_Request], outcomes: Sequence[Granted | BaseException]
     ) -> None:
         self._is_committing = False
-        for asked, outcome in zip(waiting, outcomes, strict=True):
-            if asked.granted.done():
+        for request, outcome in zip(waiting, outcomes, strict=True):
+            if request.granted.done():
                 continue
             if isinstance(outcome, BaseException):
-                asked.granted.set_exception(outcome)
+                request.granted.set_exception(outcome)
             else:
-                asked.granted.set_result(outcome)
+                request.granted.set_result(outcome)
         if self._waiting:
             self._commit_when_gathered()
 
