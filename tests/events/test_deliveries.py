@@ -232,7 +232,7 @@ def test_new_events_reach_every_projection_once(state, projecting) -> None:
     for name in "ABC":
         store_events(state, name)
         projector.wake()
-    until(lambda: not EventLog(state).is_behind("second"))
+    until(lambda: not EventLog(state).behind(["second"]))
     projector.close()
 
     assert first.seen == [f"meta:message:{name}" for name in "ABC"]

@@ -143,19 +143,19 @@ def test_a_reader_gets_each_event_of_its_kinds_once(state, clock):
     catch_up(state, [echoes], clock)
 
     assert (given, seen) == (2, ["1", "3", "4"])
-    assert not EventLog(state).is_behind("test")
+    assert not EventLog(state).behind(["test"])
 
 
 def test_a_reader_of_which_nothing_is_told_is_soon_at_the_end(state, clock):
     seen: list[str] = []
     store(state, payload("a", *(event(str(number)) for number in range(25_000))))
 
-    assert EventLog(state).is_behind("test")
+    assert EventLog(state).behind(["test"])
     with state.transaction():
         events, reached = EventLog(state).after(0, {Kind.ALERT}, 500)
         assert (events, reached) == ([], 10_000)
     assert catch_up(state, [projection(seen, Kind.ALERT)], clock) == 0
-    assert not EventLog(state).is_behind("test")
+    assert not EventLog(state).behind(["test"])
     assert EventLog(state).cursor("test") == 25_000
 
 
@@ -261,7 +261,7 @@ def test_arrivals_are_counted_by_the_hour_but_not_imports(state):
 
 def test_nothing_came_in_yet(state):
     assert EventLog(state).newest_arrival(Source.META) is None
-    assert not EventLog(state).is_behind("test")
+    assert not EventLog(state).behind(["test"])
     assert EventLog(state).after(0, {Kind.ECHO}, 10) == ([], 0)
 
 

@@ -13,7 +13,7 @@ from wacoex_cli.templates.components import message_body
 from wacoex_cli.templates.model import Template, placeholders
 from wacoex_cli.templates.preview import preview
 from wacoex_cli.templates.rule import resolve_sources
-from wacoex_cli.templates.values import fill, given_by, values_of
+from wacoex_cli.templates.values import fill, given_by, is_nothing, values_of
 
 RECORD: dict[str, Any] = {"name": "promo", "language": "en_US", "status": "APPROVED"}
 
@@ -156,7 +156,7 @@ def test_a_value_that_looks_like_a_placeholder_is_left_as_it_is() -> None:
     assert preview(template(BODY), {"1": "{{2}}", "2": r"\1"}) == r"Hi {{2}}, \1 for you, {{2}}"
 
 
-TEXT = st.text(min_size=1).filter(str.strip)
+TEXT = st.text(min_size=1).filter(lambda text: text.strip() and not is_nothing(text))
 
 
 @given(st.tuples(TEXT, TEXT, TEXT, TEXT))

@@ -369,7 +369,7 @@ def _bring_up_to_date(state: State, clock: Clock) -> None:
     """Give all projections the events that they have not seen."""
     if not consumers.names:
         catch_up(state, [CHANNELS, checks.TRAFFIC], clock)
-    elif EventLog(state).is_behind(*consumers.names):
+    elif EventLog(state).behind(consumers.names):
         catch_up(state, consumers.projections(), clock)
 
 

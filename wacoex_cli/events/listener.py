@@ -307,7 +307,7 @@ class Projector:
         while remaining and self._clock.monotonic() < self._give_up_at:
             for projection in tuple(remaining):
                 try:
-                    if self._log.is_behind(projection.name):
+                    if self._log.behind([projection.name]):
                         self._log.project(projection, self._clock.now(), _PROJECTED_AT_ONCE)
                     else:
                         remaining.remove(projection)

@@ -299,10 +299,11 @@ class EventLog:
             found.append(tuple(new.values()))
         return found
 
-    def is_behind(self, *consumers: str) -> bool:
-        """Whether there are events that one of these consumers has not looked at."""
+    def behind(self, consumers: Iterable[str]) -> list[str]:
+        """Those of some consumers that have not looked at the newest event."""
         newest = self._highest("events", "event_id")
-        return any(self.cursor(consumer) < newest for consumer in consumers)
+        cursors = dict(self._state.tuples("SELECT consumer, event_id FROM cursors"))
+        return [consumer for consumer in consumers if cursors.get(consumer, 0) < newest]
 
     def cursor(self, consumer: str) -> int:
         """The newest event a consumer has looked at; 0 when none."""
@@ -359,7 +360,7 @@ class EventLog:
     def after(self, cursor: int, kinds: Collection[Kind], most: int) -> tuple[list[Event], int]:
         """Events of some kinds that come after a cursor, and the newest event that was looked at.
 
-        There may be none although more follow: call again from there until `is_behind` says no.
+        There may be none although more follow: call again from there until it is not `behind`.
         """
         first = self._state.value("SELECT MIN(event_id) FROM events WHERE event_id > ?", [cursor])
         if first is None:
@@ -683,9 +684,9 @@ def catch_up(
     Any number of processes may do so at the same time.
     Raises StateError when the state file cannot be written.
     """
-    log, given, behind = EventLog(state), 0, list(projections)
-    while behind := [projection for projection in behind if log.is_behind(projection.name)]:
-        given += log.project_together(behind, clock.now(), events_at_once)
+    log, given, by_name = EventLog(state), 0, {each.name: each for each in projections}
+    while behind := log.behind(by_name):
+        given += log.project_together([by_name[n] for n in behind], clock.now(), events_at_once)
     return given
 
 

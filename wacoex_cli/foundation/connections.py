@@ -7,10 +7,10 @@ Every other error may come after that.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import functools
 import select
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, cast
 
 import aiohttp
@@ -140,7 +140,7 @@ class _Transport(httpx.AsyncBaseTransport):
             headers += self._proxy_headers.items()
         content: bytes | AsyncIterable[bytes]
         if isinstance(request.stream, httpx.ByteStream):
-            content = await request.aread()
+            content = b"".join(request.stream)
         else:
             content = cast("AsyncIterable[bytes]", request.stream)
         body = None
@@ -156,9 +156,7 @@ class _Transport(httpx.AsyncBaseTransport):
             headers=headers,
             data=body,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(
-                connect=connecting, sock_connect=timeouts["connect"], sock_read=timeouts["read"]
-            ),
+            timeout=_time_limits(connecting, timeouts["connect"], timeouts["read"]),
             proxy=self._proxy,
             proxy_headers=self._proxy_headers or None,
         )
@@ -266,7 +264,7 @@ class _AnswerStream(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _as_httpx():
-            async for piece in self._answer.content.iter_any():
+            while piece := await self._answer.content.readany():
                 yield piece
 
     async def aclose(self) -> None:
@@ -285,12 +283,25 @@ async def _one_try(
         return await handler(request)
 
 
-@contextlib.contextmanager
-def _as_httpx() -> Iterator[None]:
-    """Errors of aiohttp that come when a request may have left, as errors of httpx."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise httpx.ReadTimeout("no answer in time") from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise httpx.ReadError("the connection broke") from error
+class _as_httpx:
+    """Errors of aiohttp that come when a request may have left, as errors of httpx.
+
+    A class, because it stands three times around every message.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Nothing has to begin."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, TimeoutError):
+            raise httpx.ReadTimeout("no answer in time") from error
+        if isinstance(error, aiohttp.ClientError | OSError | ValueError):
+            raise httpx.ReadError("the connection broke") from error
+
+
+@functools.lru_cache(maxsize=16)
+def _time_limits(connecting: float, connect: float, read: float) -> aiohttp.ClientTimeout:
+    """The limits of a request in aiohttp's words; they are the same for nearly all."""
+    return aiohttp.ClientTimeout(connect=connecting, sock_connect=connect, sock_read=read)

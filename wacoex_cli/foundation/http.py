@@ -368,12 +368,11 @@ class Http:
                 # cookies, redirects, credentials of a URL. None of it is wanted here.
                 transport = self._opened()._transport_for_url(request.url)
                 response = await transport.handle_async_request(request)
+                stream = cast("httpx.AsyncByteStream", response.stream)
                 try:
-                    async with contextlib.AsyncExitStack() as turn:
-                        body = await self._body(response, turn)
-                        found, size = _json_in(body), len(body)
+                    found, size = await self._json_of(response.headers, stream)
                 finally:
-                    await response.aclose()
+                    await stream.aclose()
             outcome = Answer(response.status_code, response.headers, found, size)
         except UnansweredError as error:
             outcome = error
@@ -383,38 +382,41 @@ class Http:
             outcome = UnansweredError(_reason(error))
         milliseconds = (self.clock.monotonic() - started) * 1000
         result = outcome.status if isinstance(outcome, Answer) else outcome.reason
-        # Some APIs name a person in the path, and logs are shown to others.
-        path = masked_text(urlsplit(url).path)
-        self._log(f"{method} {_host(url)}{path}: {result} in {milliseconds:.0f} ms")
+        self._log(f"{method} {_shown(url)}: {result} in {milliseconds:.0f} ms")
         return outcome
 
-    async def _body(self, response: httpx.Response, turn: contextlib.AsyncExitStack) -> bytearray:
-        """The decoded body, read piece by piece; a large one in its `turn`.
+    async def _json_of(
+        self, headers: httpx.Headers, stream: httpx.AsyncByteStream
+    ) -> tuple[object | None, int]:
+        """The JSON of a body, and its bytes; it is read piece by piece, a large one in its turn.
 
         Raises UnansweredError for one that is too large, and DecodingError for one that cannot be
         decoded.
         """
-        coding = response.headers.get("content-encoding", "identity").strip().lower()
+        coding = _coding(headers)
         if coding != "identity" and coding not in _ZLIB_CODINGS:
             raise httpx.DecodingError(coding)
         unpacker = zlib.decompressobj(_ANY_ZLIB_HEADER) if coding in _ZLIB_CODINGS else None
         body, travelled, has_turn = bytearray(), 0, False
-        # As it travels: the decoders of the library have no limit.
-        async for piece in cast("httpx.AsyncByteStream", response.stream):
-            travelled += len(piece)
-            try:
-                most = MOST_ANSWER_BYTES - len(body) + 1
-                body += unpacker.decompress(piece, most) if unpacker else piece
-            except zlib.error:
-                raise httpx.DecodingError(coding) from None
-            if max(travelled, len(body)) > MOST_ANSWER_BYTES:
-                raise _too_large()
-            if len(body) > _SMALL_ANSWER_BYTES and not has_turn:
-                await turn.enter_async_context(self._one_large)
-                has_turn = True
-        if unpacker and travelled and not unpacker.eof:
-            raise httpx.DecodingError(coding)
-        return body
+        try:
+            # As it travels: the decoders of the library have no limit.
+            async for piece in stream:
+                travelled += len(piece)
+                try:
+                    most = MOST_ANSWER_BYTES - len(body) + 1
+                    body += unpacker.decompress(piece, most) if unpacker else piece
+                except zlib.error:
+                    raise httpx.DecodingError(coding) from None
+                if max(travelled, len(body)) > MOST_ANSWER_BYTES:
+                    raise _too_large()
+                if len(body) > _SMALL_ANSWER_BYTES and not has_turn:
+                    has_turn = await self._one_large.acquire()
+            if unpacker and travelled and not unpacker.eof:
+                raise httpx.DecodingError(coding)
+            return _json_in(body), len(body)
+        finally:
+            if has_turn:
+                self._one_large.release()
 
     def _opened(self) -> httpx.AsyncClient:
         if self._client is None:
@@ -469,9 +471,7 @@ def _request(
     data, files = None, None
     if json is not None:
         # As httpx writes it. Its own reading and completing of headers takes longer than all this.
-        body = json_module.dumps(
-            json, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-        ).encode()
+        body = _JSON_WRITER.encode(json).encode()
         complete = [
             (b"Host", address.netloc),
             *[(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()],
@@ -515,17 +515,30 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc
 
 
+@functools.lru_cache(maxsize=256)
+def _shown(url: str) -> str:
+    """A URL in a log: some APIs name a person in the path, and logs are shown to others."""
+    return f"{_host(url)}{masked_text(urlsplit(url).path)}"
+
+
+def _coding(headers: httpx.Headers) -> str:
+    """How a body is coded. To look up one name, httpx would decode all headers twice."""
+    found = [value for name, value in headers.raw if name.lower() == b"content-encoding"]
+    return b", ".join(found).decode("latin-1").strip().lower() if found else "identity"
+
+
 def _json_in(body: bytearray) -> object | None:
     """The JSON of a body; None when it is none, too deep, or too much of it."""
     parts = body.count(b",") + body.count(b"{") + body.count(b"[")
     if parts > _MOST_JSON_PARTS:
         return None
     with contextlib.suppress(ValueError, RecursionError):
-        found: object = json_module.loads(body, parse_constant=_refuse, parse_float=_finite)
+        text = body.decode(json_module.detect_encoding(body), "surrogatepass")
+        found: object = _JSON_READER.decode(text)
         if b"\\" in body or not body.isascii():
             # Half a character, which JSON can hold, can be neither stored nor shown.
-            text = json_module.dumps(found, ensure_ascii=False)
-            found = json_module.loads(text.encode("utf-8", "replace"))
+            whole = json_module.dumps(found, ensure_ascii=False)
+            found = json_module.loads(whole.encode("utf-8", "replace"))
         return found
     return None
 
@@ -539,6 +552,11 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"`{text[:20]}` is larger than any number")
     return number
+
+
+# Made once: with options of its own each call of `json` would make one.
+_JSON_WRITER = json_module.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_JSON_READER = json_module.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def _too_large() -> UnansweredError:

@@ -22,7 +22,7 @@ from wacoex_cli.platforms.answers import NotSent, Reply, Unclear
 from wacoex_cli.sending.exchange import Granted, Report
 from wacoex_cli.sending.guards import Breaker
 from wacoex_cli.sending.providers import judge
-from wacoex_cli.sending.writer import TICK_SECONDS, seconds_to_tick
+from wacoex_cli.sending.writer import TICK_SECONDS
 from wacoex_cli.throughput import throttle
 from wacoex_cli.throughput.throttle import Departure, Departures
 
@@ -42,7 +42,8 @@ _CLAIMED_THROUGH_SECONDS = 1.0
 class Hooks:
     """What the engine is given: how to trade with the ledger, note a departure, and send.
 
-    `remote` is the name of the other side, for people.
+    `remote` is the name of the other side, for people. `seconds_to_tick` says, by the time of the
+    event loop, when to trade again.
     """
 
     exchange: Callable[[Report], Awaitable[Granted]]
@@ -51,6 +52,7 @@ class Hooks:
     on_counts: Callable[[RunProgress], None]
     remote: str = "Meta"
     is_ready: Callable[[Claim], bool] = lambda claim: True
+    seconds_to_tick: Callable[[float], float] = lambda now: TICK_SECONDS
 
 
 class _UnderWay(NamedTuple):
@@ -149,7 +151,7 @@ class Engine:
 
     async def _wait_for_tick(self) -> None:
         loop = asyncio.get_running_loop()
-        seconds = seconds_to_tick(loop.time())
+        seconds = self._hooks.seconds_to_tick(loop.time())
         if not self._is_busy():
             seconds += _SKIPPED_WHEN_IDLE_SECONDS
         timer = loop.call_later(seconds, self._is_due.set)

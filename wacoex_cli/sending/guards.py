@@ -374,8 +374,10 @@ class Breaker:
         )
 
     def _mostly(self, window: deque[_Fault | None], what: str) -> Stop | None:
+        if len(window) < self.least_rows or not any(window):
+            return None
         faults = [fault.text for fault in window if fault]
-        if len(window) < self.least_rows or len(faults) < self.share * len(window):
+        if len(faults) < self.share * len(window):
             return None
         named = ", ".join(f"{fault} ({n} times)" for fault, n in Counter(faults).most_common(5))
         return Stop(f"{len(faults)} of the last {len(window)} {what}: {named}", 5)

@@ -5,22 +5,31 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Self, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 from wacoex_cli.sending.exchange import trade_together
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from wacoex_cli.foundation.state import State
     from wacoex_cli.sending.exchange import Exchange, Granted, Report
 
 TICK_SECONDS = 0.1
+_TICK_SECONDS_ALONE = 2 * TICK_SECONDS
 _GATHERED_SECONDS = 0.002
 _PHASES = 10
-_LEAST_SECONDS = TICK_SECONDS / 2
 
 Found = TypeVar("Found")
+
+
+class _Request(NamedTuple):
+    """What one broadcast trades, and where it waits for what it is granted."""
+
+    exchange: Exchange
+    report: Report
+    granted: asyncio.Future[Granted]
 
 
 class LedgerWriter:
@@ -34,9 +43,11 @@ class LedgerWriter:
     def __init__(self, state: State) -> None:
         self._state = state
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-        self._waiting: list[tuple[Exchange, Report, asyncio.Future[Granted]]] = []
+        self._waiting: list[_Request] = []
         self._sending: set[Exchange] = set()
-        self._committing: asyncio.Task[None] | None = None
+        self._missing: set[Exchange] = set()
+        self._gathering: asyncio.TimerHandle | None = None
+        self._is_committing = False
         self._commit_seconds = 0.0
 
     async def trade(self, exchange: Exchange, report: Report) -> Granted:
@@ -46,54 +57,84 @@ class LedgerWriter:
             StateError: the state file cannot be written.
         """
         granted: asyncio.Future[Granted] = asyncio.get_running_loop().create_future()
-        self._waiting.append((exchange, report, granted))
+        self._waiting.append(_Request(exchange, report, granted))
         (self._sending.discard if report.is_last else self._sending.add)(exchange)
-        if self._committing is None:
-            self._committing = asyncio.create_task(self._commit())
+        self._missing.discard(exchange)
+        self._commit_when_gathered()
         return await granted
 
     async def do(self, operation: Callable[[], Found]) -> Found:
         """Do something else with the state file, between two transactions."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, operation)
 
-    async def _commit(self) -> None:
+    def seconds_to_tick(self, now: float) -> float:
+        """Seconds until the next tick, by the time of the event loop: half a tick at least.
+
+        All broadcasts of one process tick together, and those of another process at another
+        moment. A broadcast that is alone ticks half as often: else each of its messages would
+        cost half a transaction.
+        """
+        tick = TICK_SECONDS if len(self._sending) > 1 else _TICK_SECONDS_ALONE
+        phase = os.getpid() % _PHASES * tick / _PHASES
+        seconds = tick - (now - phase) % tick
+        return seconds if seconds >= tick / 2 else seconds + tick
+
+    def _commit_when_gathered(self) -> None:
+        if self._is_committing:
+            return
+        if not self._missing:
+            self._commit()
+        elif self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_later(_GATHERED_SECONDS, self._commit)
+
+    def _commit(self) -> None:
+        # Callbacks, not a task: at the pace of one number waking a task costs as much as its work.
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        waiting, self._waiting = self._waiting, []
+        self._missing, self._is_committing = set(self._sending), True
+        trades = [(request.exchange, request.report) for request in waiting]
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            if self._sending - {exchange for exchange, _, _ in self._waiting}:
-                await asyncio.sleep(_GATHERED_SECONDS)
-            waiting, self._waiting = self._waiting, []
-            trades = [(exchange, report) for exchange, report, _ in waiting]
-            began = loop.time()
-            outcomes: list[Granted | BaseException]
-            try:
-                outcomes = await loop.run_in_executor(
-                    self._thread, trade_together, self._state, trades, self._commit_seconds
-                )
-            except BaseException as error:
-                # Whatever it was, nobody waits for an answer that never comes.
-                outcomes = [error for _ in waiting]
-            self._commit_seconds = min(loop.time() - began, TICK_SECONDS)
-            for (_, _, granted), outcome in zip(waiting, outcomes, strict=True):
-                if granted.done():
-                    continue
-                if isinstance(outcome, BaseException):
-                    granted.set_exception(outcome)
-                else:
-                    granted.set_result(outcome)
-        self._committing = None
+        work = partial(trade_together, self._state, trades, self._commit_seconds)
+        committed = partial(self._committed, waiting, loop.time())
+        try:
+            loop.run_in_executor(self._thread, work).add_done_callback(committed)
+        except BaseException as error:
+            self._answer(waiting, [error for _ in waiting])
+
+    def _committed(
+        self,
+        waiting: Sequence[_Request],
+        began: float,
+        done: asyncio.Future[list[Granted | BaseException]],
+    ) -> None:
+        self._commit_seconds = min(asyncio.get_running_loop().time() - began, TICK_SECONDS)
+        outcomes: list[Granted | BaseException]
+        try:
+            outcomes = done.result()
+        except BaseException as error:
+            # Whatever it was, nobody waits for an answer that never comes.
+            outcomes = [error for _ in waiting]
+        self._answer(waiting, outcomes)
+
+    def _answer(
+        self, waiting: Sequence[_Request], outcomes: Sequence[Granted | BaseException]
+    ) -> None:
+        self._is_committing = False
+        for request, outcome in zip(waiting, outcomes, strict=True):
+            if request.granted.done():
+                continue
+            if isinstance(outcome, BaseException):
+                request.granted.set_exception(outcome)
+            else:
+                request.granted.set_result(outcome)
+        if self._waiting:
+            self._commit_when_gathered()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
-
-
-def seconds_to_tick(now: float) -> float:
-    """Seconds until the next tick, by the time of the event loop: half a tick at least.
-
-    All broadcasts of one process tick together, and those of another process at another moment.
-    """
-    phase = os.getpid() % _PHASES * TICK_SECONDS / _PHASES
-    seconds = TICK_SECONDS - (now - phase) % TICK_SECONDS
-    return seconds if seconds >= _LEAST_SECONDS else seconds + TICK_SECONDS

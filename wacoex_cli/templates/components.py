@@ -5,6 +5,7 @@ Source: Meta, "Template components" and the pages of each type of template; "Met
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
@@ -155,7 +156,9 @@ def _header(
 def _texts(
     template: Template, component: Mapping[str, Any], prefix: str, values: Values
 ) -> list[Node]:
-    names = dict.fromkeys(BRACES.findall(str(component.get("text", ""))))
+    if not (text := component.get("text")):
+        return []
+    names = _placeholders(str(text))
     if template.is_named:
         return [
             {"type": "text", "text": values[f"{prefix}{name}"], "parameter_name": name}
@@ -163,6 +166,12 @@ def _texts(
         ]
     ordered = sorted(names, key=lambda name: int(name) if name.isdecimal() else 0)
     return [{"type": "text", "text": values[f"{prefix}{name}"]} for name in ordered]
+
+
+@functools.lru_cache(maxsize=256)
+def _placeholders(text: str) -> tuple[str, ...]:
+    """The names in a text, each once: a broadcast asks for those of one text again and again."""
+    return tuple(dict.fromkeys(BRACES.findall(text)))
 
 
 def _button_parameter(button: Mapping[str, Any], key: str, values: Values) -> Node | None:
