@@ -19,6 +19,8 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.pictures import picture
 from wacoex_cli.audience import delimited
@@ -47,6 +49,15 @@ from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.world import PHONE_NUMBER_ID
 from wacoex_cli.sending.exchange import Course
 from wacoex_cli.templates.values import given_by
+
+CELLS = (
+    st.none()
+    | st.integers()
+    | st.floats()
+    | st.booleans()
+    | st.text()
+    | st.text(alphabet=" ,\"'\r\n\t=+-@1a\0")
+)
 
 
 @pytest.fixture
@@ -162,8 +173,20 @@ def test_the_numbers_of_a_report_can_be_planned_again(cli, shop, sent):
 )
 def test_no_cell_is_a_formula(value, cell):
     assert delimited.safe_cell(value) == cell
-    [of_a_column] = delimited.safe_cells([value])
-    assert ("" if of_a_column is None else str(of_a_column)) == cell
+
+
+@given(
+    rows=st.lists(
+        st.tuples(CELLS, CELLS, st.sampled_from(("accepted", "=1", 'a "b", c'))), min_size=1
+    )
+)
+def test_lines_are_what_a_csv_writer_makes_of_safe_cells(rows):
+    by_row = io.StringIO()
+    csv.writer(by_row, lineterminator="\n").writerows(
+        [delimited.safe_cell(value) for value in row] for row in rows
+    )
+
+    assert delimited.csv_lines(zip(*rows, strict=True)) == by_row.getvalue()
 
 
 def test_a_long_report_is_written_while_it_is_read():

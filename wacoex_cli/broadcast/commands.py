@@ -694,4 +694,12 @@ def report(
         return html_page(*about, shows_numbers=shows_numbers)
 
     with _up_to_date(invocation) as workspace:
-        return write_report(workspace, broadcast_id, csv, html, draw, shows_numbers=show_numbers)
+        return write_report(
+            workspace,
+            broadcast_id,
+            csv,
+            html,
+            draw,
+            shows_numbers=show_numbers,
+            is_json=invocation.json,
+        )

@@ -638,10 +638,12 @@ def write_report(
     draw: Callable[..., str],
     *,
     shows_numbers: bool,
+    is_json: bool,
 ) -> Result:
     """The report as a result, and written to the files that are named; `-` is standard output.
 
-    `draw` makes the page (`report_page.html_page`).
+    `draw` makes the page (`report_page.html_page`). With `is_json` the result is shown as JSON;
+    otherwise nobody reads totals beside a CSV file, and they are not made.
 
     Raises:
         UsageError: there is no such broadcast, or a file exists or cannot be made.
@@ -650,7 +652,9 @@ def write_report(
     state = workspace.state
     sender = Broadcasts(state).sender(broadcast_id, workspace.clock)
     broadcast = Broadcasts(state).get(broadcast_id)
-    data = {**totals(state, broadcast), "is_being_sent": sender is not None}
+    data: dict[str, Any] = {}
+    if csv_file is None or html_file is not None or is_json:
+        data = {**totals(state, broadcast), "is_being_sent": sender is not None}
     pages = every_row.pages(state.path, broadcast_id)
     more: dict[str, object] = {}
     lines = []

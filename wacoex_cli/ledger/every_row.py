@@ -6,12 +6,10 @@ A million rows take no more memory than one page.
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.audience.delimited import safe_cells
+from wacoex_cli.audience.delimited import csv_lines
 from wacoex_cli.foundation.state import open_state
 from wacoex_cli.ledger.model import RowState
 from wacoex_cli.ledger.rows import Rows
@@ -62,12 +60,12 @@ def pages(path: Path, broadcast_id: int) -> Iterator[Page]:
 
 def csv_header() -> str:
     """The first line of the CSV file."""
-    return _csv([COLUMNS])
+    return csv_lines([name] for name in COLUMNS)
 
 
 def csv_text(page: Page) -> str:
     """The lines of a page, safe to open in a spreadsheet."""
-    return _csv(zip(*map(safe_cells, page), strict=True))
+    return csv_lines(page)
 
 
 def json_texts(pages: Iterable[Page]) -> Iterator[str]:
@@ -81,9 +79,3 @@ def json_texts(pages: Iterable[Page]) -> Iterator[str]:
 def meant(code: int, state: str) -> ErrorCode:
     """What Meta's code means for a row in that state."""
     return classify_open(code) if state == RowState.RETRY else classify(code)
-
-
-def _csv(rows: Iterable[Iterable[object]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+_SAMPLE = 64
+# Equal values of these types are written alike; 1, 1.0 and True are equal too, and are not.
+_COMPARABLE = frozenset({str, int, type(None)})
+
 
 class JsonRows:
     """Writes rows as `json.dumps` would write a dictionary of each, with `names` in their order.
@@ -25,26 +29,42 @@ class JsonRows:
     ) -> None:
         self._encode = json.JSONEncoder(ensure_ascii=ascii_only).encode
         self._quote = encode_basestring_ascii if ascii_only else encode_basestring
-        entries = [(name, self._encode(value)) for name, value in (fixed or {}).items()]
-        parts = [f"{self._quote(name)}: {value}".replace("%", "%%") for name, value in entries]
-        parts += [f"{self._quote(name).replace('%', '%%')}: %s" for name in names]
-        self._template = f"{{{', '.join(parts)}}}"
+        entries = [
+            f"{self._quote(name)}: {self._encode(value)}" for name, value in (fixed or {}).items()
+        ]
+        self._start = "".join(f"{entry}, " for entry in entries)
+        self._names = [f"{self._quote(name)}: " for name in names]
 
     def texts(self, columns: Iterable[Sequence[object]]) -> list[str]:
         """The object of each row; the columns come in the order of the names."""
-        template = self._template
-        cells = map(self._cells, columns)
-        return [template % row for row in zip(*cells, strict=True)]
+        start = self._start
+        entries = [self._entries(*each) for each in zip(self._names, columns, strict=True)]
+        return [f"{{{start}{row}}}" for row in map(", ".join, zip(*entries, strict=True))]
 
-    def _cells(self, column: Iterable[object]) -> list[object]:
+    def _entries(self, name: str, column: Sequence[object]) -> list[str]:
+        """A column, its name before each value; what repeats in it is written once."""
+        if _repeats(column):
+            different = list(set(column))
+            entries = dict(zip(different, self._each(name, different), strict=True))
+            return [entries[value] for value in column]
+        return self._each(name, column)
+
+    def _each(self, name: str, values: Iterable[object]) -> list[str]:
         quote, encode = self._quote, self._encode
+        null = f"{name}null"
         return [
-            quote(value)
+            name + quote(value)
             if isinstance(value, str)
-            else "null"
+            else null
             if value is None
-            else value
+            else f"{name}{value}"
             if type(value) is int
-            else encode(value)
-            for value in column
+            else name + encode(value)
+            for value in values
         ]
+
+
+def _repeats(column: Sequence[object]) -> bool:
+    """Whether the values at the top of a column repeat, and all can be compared."""
+    top = column[:_SAMPLE]
+    return len(set(top)) < len(top) / 2 and _COMPARABLE.issuperset(map(type, column))
