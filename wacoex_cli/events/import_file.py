@@ -266,7 +266,8 @@ class _Values:
 
 
 INVALID_LISTED = 100
-_PAYLOADS_AT_ONCE = 500
+# The digests of a batch lie all over their index: a larger batch writes each page of it less often.
+_PAYLOADS_AT_ONCE = 1_000
 _BYTES_AT_ONCE = 4 * _MIB
 # Each projection has a transaction of its own, so that a sender keeps its pace beside it: it waits
 # for some hundredths of a second at most (`importing` in tests/bench/bulk.py).

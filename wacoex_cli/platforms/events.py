@@ -255,6 +255,8 @@ def read_moment(value: object) -> str | None:
     Takes seconds, milli-, micro- and nanoseconds since 1970, told apart by their size, and
     RFC 3339; both platforms document one and send another.
     """
+    if value is None:
+        return None
     if isinstance(value, str):
         if len(value) > _LONGEST_TIME:
             return None

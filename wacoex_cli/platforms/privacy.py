@@ -214,18 +214,22 @@ sent_as: Callable[[str], Any] = _SentAs
 
 
 def _object_reader(model: type[Kept]) -> Callable[[Any, Reading], Kept | None]:
+    read_object = model.read
+
     def read(value: Any, reading: Reading) -> Kept | None:
         found = value if isinstance(value, dict) else only_object(value)
-        return None if found is None else model.read(found, reading)
+        return None if found is None else read_object(found, reading)
 
     return read
 
 
 def _list_reader(model: type[Kept]) -> Callable[[Any, Reading], list[Kept] | None]:
+    read_object = model.read
+
     def read(value: Any, reading: Reading) -> list[Kept] | None:
         if isinstance(value, list):
-            return [model.read(part, reading) for part in value if isinstance(part, dict)]
-        return [model.read(value, reading)] if isinstance(value, dict) else None
+            return [read_object(part, reading) for part in value if isinstance(part, dict)]
+        return [read_object(value, reading)] if isinstance(value, dict) else None
 
     return read
 
@@ -264,15 +268,15 @@ Parts = Annotated[list[Element] | None, ReadObjects(_list_reader)]
 
 
 class _Model(NamedTuple):
-    """What a model is made of.
+    """What a model is made of, each by the name in what is sent.
 
-    `readers` has by the name in what is sent the reader, and whether that takes the `Reading` too;
-    `names_there` has that name by the name of the field.
+    `readers` has the reader, and whether that takes the `Reading` too; `names_there` are the names
+    of all fields, in their order.
     """
 
     readers: Mapping[str, tuple[Callable[..., Any], bool]]
     defaults: dict[str, object]
-    names_there: Mapping[str, str]
+    names_there: Sequence[str]
 
 
 class Kept:
@@ -295,9 +299,9 @@ class Kept:
     @classmethod
     def read(cls, value: Mapping[str, Any], reading: Reading) -> Self:
         """What is kept of an object, whatever is in it."""
-        model = _MODELS.get(cls) or _described(cls)
-        found, readers = cls(), model.readers
-        values = found.__dict__ = model.defaults.copy()
+        readers, defaults, _ = _MODELS.get(cls) or _described(cls)
+        found = cls()
+        values = found.__dict__ = defaults.copy()
         for name_there, part in value.items():
             if name_there in readers:
                 reader, takes_reading = readers[name_there]
@@ -322,7 +326,7 @@ _MODELS: dict[type[Kept], _Model] = {}
 
 def _described(model: type[Kept]) -> _Model:
     readers: dict[str, tuple[Callable[..., Any], bool]] = {}
-    names_there: dict[str, str] = {}
+    names_there: list[str] = []
     defaults: dict[str, object] = {}
     for name, hint in get_type_hints(model, include_extras=True).items():
         if name.startswith("_") or get_origin(hint) is ClassVar:
@@ -335,7 +339,7 @@ def _described(model: type[Kept]) -> _Model:
             name_there = name
             if default is not None:
                 defaults[name] = default
-        names_there[name] = name_there
+        names_there.append(name_there)
         for note in notes:
             if isinstance(note, ReadObjects):
                 readers[name_there] = (note.reader_of(_model_in(type_)), True)
@@ -370,18 +374,23 @@ class Compared(Kept):
         return list(self._lost)
 
     def _left_out(self, value: Mapping[str, Any]) -> list[str]:
-        found = []
-        for name, name_there in _MODELS[type(self)].names_there.items():
-            there = value.get(name_there)
+        found: list[str] = []
+        kept_of = self.__dict__.get
+        for name in _MODELS[type(self)].names_there:
+            there = value.get(name)
             if there is None or there == "":
                 continue
-            kept = getattr(self, name)
+            kept = kept_of(name)
+            if kept is None:
+                found.append(name)
+            if kept is None or isinstance(there, str):
+                continue
             parts = kept if isinstance(kept, list) else [kept]
-            if kept is None or (isinstance(there, list) and len(there) > len(parts)):
-                found.append(name_there)
+            if isinstance(there, list) and len(there) > len(parts):
+                found.append(name)
             for part in parts:
                 if isinstance(part, Compared) and part._lost:
-                    found += [f"{name_there}.{inner}" for inner in part._lost]
+                    found += [f"{name}.{inner}" for inner in part._lost]
         return found
 
 

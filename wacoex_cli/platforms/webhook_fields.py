@@ -21,7 +21,7 @@ from wacoex_cli.platforms.privacy import (
 
 NOT_SHARED = 2593109
 """The owner of the phone shares no history; it comes in any of a webhook's lists of errors."""
-_ERRORS = frozenset({"error", "errors"})
+_ERRORS = ("errors", "error")
 _DEEPEST_ERROR = 8
 _NESTED = (dict, list)
 _TAKES_AWAY = re.compile(
@@ -168,15 +168,14 @@ def is_declined(value: Any) -> bool:
     for deepest in reversed(range(_DEEPEST_ERROR)):
         below: list[Any] = []
         for part in level:
-            if isinstance(part, dict):
-                for name, inner in part.items():
-                    if name in _ERRORS:
-                        if _has_not_shared(inner, deepest):
-                            return True
-                    elif isinstance(inner, _NESTED):
-                        below.append(inner)
-            elif isinstance(part, list):
+            # Of what came as JSON nothing is a subclass, and most parts are texts.
+            if type(part) is list:
                 below += part
+            elif type(part) is dict:
+                for name in _ERRORS:
+                    if name in part and _has_not_shared(part[name], deepest):
+                        return True
+                below += part.values()
         if not below:
             return False
         level = below
