@@ -13,7 +13,7 @@ from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.sandbox.faults import GraphError
 from wacoex_cli.sandbox.messages import check_message
 from wacoex_cli.sandbox.world import TEMPLATE, WABA_ID, Node
-from wacoex_cli.templates.components import message_body
+from wacoex_cli.templates.components import MessageForm, message_body
 from wacoex_cli.templates.conversions import conversions, settle
 from wacoex_cli.templates.model import Placeholder, Template, ValueKind, placeholders
 from wacoex_cli.templates.rule import check_sendable, resolve_sources
@@ -103,7 +103,7 @@ def message(template: Template, chosen: list[Placeholder]) -> Part:
     sources = settle(resolve_sources(template, given, []), converts)
     kept = fill(sources, {})
     assert kept == ()
-    return message_body(template, values_of(sources, kept), "+6591234567", "a")
+    return message_body(MessageForm(template), values_of(sources, kept), "+6591234567", "a")
 
 
 def check(template: Template, body: Part) -> None:

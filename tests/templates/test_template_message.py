@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wacoex_cli.templates.components import message_body
-from wacoex_cli.templates.model import Template, placeholders
+from wacoex_cli.templates.components import MessageForm, message_body
+from wacoex_cli.templates.model import LANGUAGE, Template, placeholders
 from wacoex_cli.templates.preview import preview
 from wacoex_cli.templates.rule import resolve_sources
 from wacoex_cli.templates.values import fill, given_by, is_nothing, values_of
@@ -85,7 +86,9 @@ FULL_VALUES = {"header.1": "May", "1": "Ana", "2": "10 %", "button.1": "a?b=1"}
 
 
 def test_a_template_without_placeholders_is_sent_without_components() -> None:
-    assert message_body(template({"type": "BODY", "text": "Hello"}), {}, "+65912", "id-1") == {
+    assert message_body(
+        MessageForm(template({"type": "BODY", "text": "Hello"})), {}, "+65912", "id-1"
+    ) == {
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         "to": "+65912",
@@ -96,7 +99,7 @@ def test_a_template_without_placeholders_is_sent_without_components() -> None:
 
 
 def test_positional_values_go_by_order_and_a_button_by_its_index() -> None:
-    body = message_body(FULL, FULL_VALUES, "+6591234567", "id-1")
+    body = message_body(MessageForm(FULL), FULL_VALUES, "+6591234567", "id-1")
     assert body["template"]["components"] == [
         {"type": "header", "parameters": [{"type": "text", "text": "May"}]},
         {
@@ -112,6 +115,38 @@ def test_positional_values_go_by_order_and_a_button_by_its_index() -> None:
     ]
 
 
+def test_every_message_is_made_of_its_own_objects() -> None:
+    form = MessageForm(FULL)
+    first = message_body(form, FULL_VALUES, "+6591234567", "id-1")
+    before = json.dumps(first)
+
+    for part in first["template"]["components"]:
+        part["parameters"][0]["text"] = "changed"
+        part["type"] = "changed"
+    first["template"]["language"]["code"] = "changed"
+
+    assert json.dumps(message_body(form, FULL_VALUES, "+6591234567", "id-1")) == before
+
+
+def test_a_row_gets_the_components_of_its_own_language() -> None:
+    offer = {"type": "LIMITED_TIME_OFFER", "limited_time_offer": {"has_expiration": True}}
+    english = template(offer, {"type": "BODY", "text": "{{1}}, dear {{2}}"})
+    german = replace(template({"type": "BODY", "text": "Hallo {{2}}"}), language="de")
+    form = MessageForm(english.with_translations([german]))
+    values = {"1": "Hello", "2": "Ana", "offer.expires_at": "2026-12-01T10:00:00.000Z"}
+
+    def kinds_and_texts(language: str) -> list[tuple[str, list[str | None]]]:
+        content = message_body(form, {**values, LANGUAGE: language}, "+65912", "a")["template"]
+        assert content["language"]["code"] == language
+        return [
+            (part["type"], [parameter.get("text") for parameter in part["parameters"]])
+            for part in content["components"]
+        ]
+
+    assert kinds_and_texts("de") == [("body", ["Ana"])]
+    assert kinds_and_texts("en_US") == [("limited_time_offer", [None]), ("body", ["Hello", "Ana"])]
+
+
 def test_named_values_carry_their_names_in_header_and_body() -> None:
     named = template(
         {"type": "HEADER", "format": "TEXT", "text": "{{month}}"},
@@ -120,7 +155,7 @@ def test_named_values_carry_their_names_in_header_and_body() -> None:
         parameter_format="NAMED",
     )
     values = {"header.month": "May", "first_name": "Ana", "button.1": "x"}
-    components = message_body(named, values, "+65912", "a")["template"]["components"]
+    components = message_body(MessageForm(named), values, "+65912", "a")["template"]["components"]
     assert [part["parameters"] for part in components] == [
         [{"type": "text", "text": "May", "parameter_name": "month"}],
         [{"type": "text", "text": "Ana", "parameter_name": "first_name"}],
@@ -168,7 +203,7 @@ def test_every_value_of_a_row_arrives_in_the_body_unchanged_and_in_order(
     values = fill(sources, dict(zip(keys, row, strict=True)))
     assert values is not None
 
-    body = message_body(FULL, values_of(sources, values), "+65912", "a")
+    body = message_body(MessageForm(FULL), values_of(sources, values), "+65912", "a")
 
     parts = json.loads(json.dumps(body))["template"]["components"]
     sent = [parameter["text"] for part in parts for parameter in part["parameters"]]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wacoex_cli.errors import UsageError
-from wacoex_cli.templates.components import respondio_body
+from wacoex_cli.templates.components import MessageForm, respondio_body
 from wacoex_cli.templates.model import Template, ValueKind, placeholders
 from wacoex_cli.templates.reading import find_template, in_metas_words
 
@@ -130,7 +130,7 @@ def test_components_may_be_a_list_and_quality_may_be_told() -> None:
 
 def test_the_body_holds_the_template_s_own_text_beside_the_parameters() -> None:
     values = {"header.1": "Monday", "1": "Ana", "2": "Lim", "button.1": "17"}
-    body = respondio_body(template(), values, 12)
+    body = respondio_body(MessageForm(template()), values, 12)
 
     def texts(*values: str) -> list[dict[str, str]]:
         return [{"type": "text", "text": value} for value in values]
@@ -182,7 +182,7 @@ def test_the_body_holds_the_template_s_own_text_beside_the_parameters() -> None:
 def test_named_placeholders_are_given_by_position_too() -> None:
     named = template(components=[{"type": "body", "text": "{{last}}, {{first}}"}])
 
-    sent = respondio_body(named, {"last": "Lim", "first": "Ana"}, 12)
+    sent = respondio_body(MessageForm(named), {"last": "Lim", "first": "Ana"}, 12)
     [body] = sent["message"]["template"]["components"]
 
     assert [parameter["text"] for parameter in body["parameters"]] == ["Lim", "Ana"]
@@ -191,7 +191,7 @@ def test_named_placeholders_are_given_by_position_too() -> None:
 def test_a_template_without_placeholders_has_no_parameters() -> None:
     plain = template(components=[{"type": "body", "text": "We are open."}])
 
-    sent = respondio_body(plain, {}, 12)["message"]["template"]
+    sent = respondio_body(MessageForm(plain), {}, 12)["message"]["template"]
 
     assert sent["components"] == [{"type": "body", "text": "We are open."}]
 
@@ -223,4 +223,4 @@ def test_no_record_is_too_odd_to_be_read_or_left_out(odd: dict[str, Any], part: 
                 for place in placeholders(found)
                 if place.kind is not ValueKind.MOMENT
             }
-            respondio_body(found, values, 12)
+            respondio_body(MessageForm(found), values, 12)

@@ -13,7 +13,7 @@ from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.world import WABA_ID
-from wacoex_cli.templates.components import components
+from wacoex_cli.templates.components import MessageForm
 from wacoex_cli.templates.conversions import conversions, settle
 from wacoex_cli.templates.model import Template, placeholders
 from wacoex_cli.templates.rule import check_sendable, resolve_sources
@@ -135,7 +135,7 @@ def test_the_skeleton_of_every_template_fills_it_as_it_stands(
     kept = fill(sources, {"first_name": "Ana"})
 
     assert kept is not None
-    sent: list[dict[str, Any]] = components(template, values_of(sources, kept))
+    sent: list[dict[str, Any]] = MessageForm(template).components(values_of(sources, kept))
     assert json.dumps(sent)
     assert bool(sent) == any(not place.is_optional for place in placeholders(template))
 

@@ -135,7 +135,7 @@ class Meta:
         self._patience = {} if patience_seconds is None else {"patience_seconds": patience_seconds}
         self._http = http
         self._token = token
-        self._app_secret = app_secret
+        self._signature = _signature(token, app_secret) if app_secret else None
         self.server = f"{base_url}/{api_version}"
         """Where it asks: the address of the Graph API with its version."""
         self.caller = hashlib.sha256(f"{self.server} {token.reveal()}".encode()).hexdigest()
@@ -402,16 +402,8 @@ class Meta:
 
     async def delete_media(self, media_id: str, phone_number_id: str) -> None:
         """Delete an uploaded file of that number. Source: "Meta: media", delete media."""
-        params = {"phone_number_id": phone_number_id, **self._proof()}
-        answer = await _answered(
-            self._http.send(
-                f"{self.server}/{media_id}",
-                method="DELETE",
-                headers=self._headers(),
-                params=params,
-                json=None,
-            )
-        )
+        params = {"phone_number_id": phone_number_id}
+        answer = await self._post(media_id, None, "DELETE", params)
         if self._done(answer, media_id, None).get("success") is not True:
             raise _unusable("it does not say that it was done")
 
@@ -426,7 +418,7 @@ class Meta:
         proves nothing. Everything else is unclear. Source: "Meta: send messages".
         """
         answer = await self._post(f"{phone_number_id}/messages", body)
-        if isinstance(answer, NotSent | Unclear):
+        if not isinstance(answer, Answer):
             return answer
         said = _dictionary(answer.json)
         message, contact = _first(said.get("messages")), _first(said.get("contacts"))
@@ -533,17 +525,17 @@ class Meta:
         object_id, _, edge = path.partition("/")
         return self._checked(answer, object_id, wanted, edge)
 
-    async def _post(
+    def _post(
         self,
         path: str,
         body: Mapping[str, object] | None,
         method: str = "POST",
         params: Mapping[str, str] | None = None,
         url: str | None = None,
-    ) -> Answer | NotSent | Unclear:
+    ) -> Awaitable[Answer | NotSent | Unclear]:
         url, headers = url or f"{self.server}/{path}", self._headers()
         params = {**(params or {}), **self._proof()}
-        return await _answered(
+        return _answered(
             self._http.send(url, method=method, headers=headers, params=params, json=body)
         )
 
@@ -583,10 +575,7 @@ class Meta:
 
     def _proof(self) -> dict[str, str]:
         """Source: "Meta: secure requests"."""
-        if self._app_secret is None:
-            return {}
-        key, token = self._app_secret.reveal().encode(), self._token.reveal().encode()
-        return {"appsecret_proof": hmac.new(key, token, hashlib.sha256).hexdigest()}
+        return {"appsecret_proof": self._signature.reveal()} if self._signature else {}
 
 
 async def exchange_code(http: Http, app: SignupApp, code: str) -> Secret:
@@ -624,6 +613,13 @@ async def exchange_code(http: Http, app: SignupApp, code: str) -> Secret:
             code="app_secret_wrong",
         )
     raise error_of(refused)
+
+
+def _signature(token: Secret, app_secret: Secret) -> Secret:
+    """Proves that who uses the token has the app secret too; kept as the two are."""
+    key, message = app_secret.reveal().encode(), token.reveal().encode()
+    digest = hmac.new(key, message, hashlib.sha256).hexdigest()
+    return Secret(digest, "the token and the app secret")
 
 
 async def _answered(sending: Awaitable[Answer]) -> Answer | NotSent | Unclear:
@@ -727,7 +723,9 @@ def _nodes(body: Node) -> list[Node]:
 
 
 def _first(value: object) -> Node:
-    return _dictionary(value[0]) if isinstance(value, list) and value else {}
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return value[0]
+    return {}
 
 
 def _dictionary(value: object) -> Node:
@@ -739,8 +737,9 @@ def _text(value: object) -> str | None:
 
 
 def _short_text(value: object) -> str | None:
-    text = _text(value)
-    return text if text and len(text) <= _LONGEST_SHORT_TEXT and text.isprintable() else None
+    if isinstance(value, str) and 0 < len(value) <= _LONGEST_SHORT_TEXT and value.isprintable():
+        return value
+    return None
 
 
 def _integer(value: object) -> int | None:

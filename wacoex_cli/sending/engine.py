@@ -290,10 +290,10 @@ class Engine:
             self.stop(stop)
 
     def _watch_connection(self, reply: Reply) -> None:
-        now = self._clock.monotonic()
         if not isinstance(reply, NotSent):
             self._failed_connects, self._unreachable_since = 0, None
             return
+        now = self._clock.monotonic()
         if self._unreachable_since is None:
             self._unreachable_since = now
         if now - self._unreachable_since >= _UNREACHABLE_SECONDS:

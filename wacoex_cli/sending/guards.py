@@ -367,6 +367,8 @@ class Breaker:
 
     def verdict(self) -> Stop | None:
         """The stop to make, naming codes and numbers, or None."""
+        if not self._times:  # nothing has gone wrong yet
+            return None
         return (
             self._mostly(self._outcomes, "rows went wrong")
             or self._mostly(self._statuses, "messages failed after they were accepted")

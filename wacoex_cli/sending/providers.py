@@ -75,7 +75,7 @@ from wacoex_cli.platforms.respondio import (
     each_page,
     identity,
 )
-from wacoex_cli.templates.components import direct, message_body, respondio_body
+from wacoex_cli.templates.components import MessageForm, direct, message_body, respondio_body
 from wacoex_cli.templates.conversions import offer_in
 from wacoex_cli.templates.model import OFFER_ENDS, Template
 from wacoex_cli.templates.reading import RespondIOTemplates, find_versions
@@ -184,7 +184,7 @@ class Mailer:
     post: Callable[[Claim, dict[str, Any]], Awaitable[Reply]]
     places: MediaPlaces = NO_MEDIA
     desk: MediaDesk | None = None
-    offer_ends: Callable[[Claim], datetime | None] = lambda claim: None
+    offer_ends: Callable[[Claim], datetime | None] | None = None
 
     def is_ready(self, claim: Claim) -> bool:
         """Whether the files of a message have ids that can be used; they may be on their way."""
@@ -192,12 +192,13 @@ class Mailer:
 
     async def deliver(self, clock: Clock, claim: Claim) -> Reply:
         """Send one message in one single try; never raises for what the network does."""
-        ends = self.offer_ends(claim)
+        ends = self.offer_ends(claim) if self.offer_ends else None
         if ends is not None and ends <= clock.now():
             return Lapsed(f"the offer ended at {to_text(ends)}")
-        if not self.is_ready(claim):
+        files = self._files(claim) if self.desk else []
+        if self.desk and self.desk.lacks(files):
             return Postponed("a file of it is being uploaded again")
-        used = self.desk.used_in(self._files(claim)) if self.desk else {}
+        used = self.desk.used_in(files) if self.desk else {}
         _, body = self.request(claim)
         reply = await self.post(claim, body)
         if self.desk and await self.desk.has_ended(used, reply):
@@ -253,23 +254,25 @@ class MetaProvider(SendingProvider):
         number = self._channel.demand_phone_number_id()
         template, sources = _frozen(broadcast)
         resolve = desk.resolve if desk else direct
-        places = places_of(template, sources)
+        form, places = MessageForm(template), places_of(template, sources)
+        meta, url = self._meta, self._meta.messages_url(number)
 
         def request(claim: Claim) -> Request:
             name = attempt_id(state_id, broadcast.broadcast_id, claim.row, claim.attempt)
             values = values_of(sources, json.loads(claim.parameters))
-            body = message_body(template, values, claim.phone, name, resolve)
-            return self._meta.messages_url(number), body
-
-        async def post(claim: Claim, body: dict[str, Any]) -> Reply:
-            return await self._meta.send_message(number, body)
+            return url, message_body(form, values, claim.phone, name, resolve)
 
         def offer(claim: Claim) -> datetime | None:
             return offer_in(values_of(sources, json.loads(claim.parameters)))
 
         has_offer = any(source.key == OFFER_ENDS for source in sources)
-        mailer = Mailer(request, post, places, desk if places != NO_MEDIA else None)
-        return replace(mailer, offer_ends=offer) if has_offer else mailer
+        return Mailer(
+            request,
+            lambda claim, body: meta.send_message(number, body),
+            places,
+            desk if places != NO_MEDIA else None,
+            offer if has_offer else None,
+        )
 
 
 class RespondIOProvider(SendingProvider):
@@ -365,10 +368,11 @@ class RespondIOProvider(SendingProvider):
         """What posts to the `message` of each contact; files are links there."""
         number, respondio = self._channel.demand_respondio_channel_id(), self._api
         template, sources = _frozen(broadcast)
+        form = MessageForm(template)
 
         def request(claim: Claim) -> Request:
             values = values_of(sources, json.loads(claim.parameters))
-            body = respondio_body(template, values, number)
+            body = respondio_body(form, values, number)
             return respondio.messages_url(contact_by(claim.phone)), body
 
         return Mailer(

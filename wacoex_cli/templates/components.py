@@ -5,11 +5,11 @@ Source: Meta, "Template components" and the pages of each type of template; "Met
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from wacoex_cli.contacts.persons import USER_ID_PREFIX
@@ -17,6 +17,7 @@ from wacoex_cli.errors import UsageError
 from wacoex_cli.foundation.clock import from_text
 from wacoex_cli.templates.model import (
     BRACES,
+    LANGUAGE,
     MEDIA_FORMATS,
     OFFER_ENDS,
     Template,
@@ -38,8 +39,12 @@ Values = Mapping[str, Any]
 Resolve = Callable[[str], Mapping[str, str]]
 """Turns a reference to a file into what a message says of it: `{"id": ...}` or `{"link": ...}`."""
 
+Fill = Callable[[Values, Resolve], list[Node]]
+"""Makes the parameters of one component; none when there is nothing to fill in."""
+
 ID, FILE = "id:", "file:"
 LINKS = ("https://", "http://")
+_OFFER = "limited_time_offer"
 _RESPONDIO_KEEPS = ("text", "url", "phone_number")
 
 
@@ -59,20 +64,60 @@ def direct(reference: str) -> Mapping[str, str]:
     )
 
 
+class MessageForm:
+    """A template that is ready to be filled: what it alone decides is worked out once.
+
+    It knows which components a message has, in which order, and which values go into each. Every
+    message gets objects of its own.
+    """
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+        self._parts = list(_parts(template, template.components, ""))
+        self._cards = [
+            _Card(
+                f"{card_prefix(card)}header" if is_extra(template, card) else None,
+                list(_parts(template, parts, card_prefix(card))),
+            )
+            for card, parts in cards(template)
+        ]
+        self._translations = {each.language: MessageForm(each) for each in template.translations}
+
+    def for_values(self, values: Values) -> MessageForm:
+        """The form in the language of these values, which one row keeps."""
+        return self._translations.get(values.get(LANGUAGE, self.template.language), self)
+
+    def components(self, values: Values, resolve: Resolve = direct) -> list[Node]:
+        """What fills the template, in Meta's order; a part without anything to fill is left out."""
+        found = _filled(self._parts, values, resolve)
+        if self._cards:
+            found.append({"type": "carousel", "cards": self._carousel(values, resolve)})
+        return found
+
+    def _carousel(self, values: Values, resolve: Resolve) -> list[Node]:
+        """The cards; of those that the template itself has not, the ones that have a product."""
+        shown = [card for card in self._cards if card.product is None or card.product in values]
+        return [
+            {"card_index": index, "components": _filled(card.parts, values, resolve)}
+            for index, card in enumerate(shown)
+        ]
+
+
 def message_body(
-    template: Template, values: Values, to: str, attempt_id: str, resolve: Resolve = direct
+    form: MessageForm, values: Values, to: str, attempt_id: str, resolve: Resolve = direct
 ) -> Node:
     """The JSON of one template message. Source: "Meta: send messages".
 
     `to` is E.164 with its plus, or `user_id:...` (Meta: business-scoped user ids), and `attempt_id`
     comes back in every status event.
     """
-    template = template.for_values(values)
+    form = form.for_values(values)
     person = {"to": to}
     if to.startswith(USER_ID_PREFIX):
         person = {"recipient": to.removeprefix(USER_ID_PREFIX)}
+    template = form.template
     content: Node = {"name": template.name, "language": {"code": template.language}}
-    if filled := components(template, values, resolve):
+    if filled := form.components(values, resolve):
         content["components"] = filled
     return {
         "messaging_product": "whatsapp",
@@ -84,99 +129,100 @@ def message_body(
     }
 
 
-def components(template: Template, values: Values, resolve: Resolve = direct) -> list[Node]:
-    """What fills a template, in Meta's order; a part without anything to fill is left out."""
-    found = [*_parts(template, template.components, "", values, resolve)]
-    if carousel := [*_carousel(template, values, resolve)]:
-        found.append({"type": "carousel", "cards": carousel})
-    return found
+class _Part(NamedTuple):
+    """A component to fill: what it says besides its parameters, and what makes them."""
+
+    frame: Mapping[str, str]
+    fill: Fill
 
 
-def _carousel(template: Template, values: Values, resolve: Resolve) -> Iterator[Node]:
-    """The cards; of those that the template itself has not, the ones that have a product."""
-    index = 0
-    for card, parts in cards(template):
-        prefix = card_prefix(card)
-        if is_extra(template, card) and f"{prefix}header" not in values:
-            continue
-        yield {
-            "card_index": index,
-            "components": [*_parts(template, parts, prefix, values, resolve)],
-        }
-        index += 1
+class _Card(NamedTuple):
+    """A card of a carousel; without a value at the key `product`, where it has one, no card."""
+
+    product: str | None
+    parts: Sequence[_Part]
 
 
-def _parts(
-    template: Template,
-    parts: Sequence[Mapping[str, Any]],
-    prefix: str,
-    values: Values,
-    resolve: Resolve,
-) -> Iterator[Node]:
-    """The filled components of a message, or of the card whose keys begin with `prefix`."""
-    header, body = component_of(parts, "HEADER"), component_of(parts, "BODY")
-    if given := _header(template, header, prefix, values, resolve):
-        yield {"type": "header", "parameters": given}
-    if ends := values.get(OFFER_ENDS) if not prefix else None:
-        offer = {"expiration_time_ms": milliseconds(ends)}
-        kind = "limited_time_offer"
-        yield {"type": kind, "parameters": [{"type": kind, kind: offer}]}
-    if given := _texts(template, body, prefix, values):
-        yield {"type": "body", "parameters": given}
-    buttons = component_of(parts, "BUTTONS").get("buttons") or ()
-    for index, button in enumerate(buttons):
-        if filled := _button_parameter(button, f"{prefix}button.{index}", values):
-            kind = kind_of(button).lower()
-            named = {"type": "button", "sub_type": kind, "index": str(index)}
-            yield {**named, "parameters": [filled]}
+def _filled(parts: Sequence[_Part], values: Values, resolve: Resolve) -> list[Node]:
+    return [
+        {**part.frame, "parameters": given}
+        for part in parts
+        if (given := part.fill(values, resolve))
+    ]
 
 
-def _header(
-    template: Template, header: Mapping[str, Any], prefix: str, values: Values, resolve: Resolve
-) -> list[Node]:
-    key, form = f"{prefix}header", header_format((header,)) if header else None
-    if form is None or form == "TEXT":
-        return _texts(template, header, f"{key}.", values)
-    if form == "LOCATION":
-        parts = ("latitude", "longitude", "name", "address")
-        place = {part: values[f"{key}.{part}"] for part in parts}
-        return [{"type": "location", "location": place}]
+def _parts(template: Template, parts: Sequence[Mapping[str, Any]], prefix: str) -> Iterator[_Part]:
+    """The components of a message, or of the card whose keys begin with `prefix`."""
+    if header := component_of(parts, "HEADER"):
+        yield _Part({"type": "header"}, _header(template, header, f"{prefix}header"))
+    if not prefix and component_of(parts, "LIMITED_TIME_OFFER"):
+        yield _Part({"type": _OFFER}, _offer)
+    if body := component_of(parts, "BODY"):
+        yield _Part({"type": "body"}, _texts(template, body, prefix))
+    for index, button in enumerate(component_of(parts, "BUTTONS").get("buttons") or ()):
+        kind = kind_of(button)
+        frame = {"type": "button", "sub_type": kind.lower(), "index": str(index)}
+        yield _Part(frame, partial(_button, kind, f"{prefix}button.{index}"))
+
+
+def _header(template: Template, header: Mapping[str, Any], key: str) -> Fill:
+    shows = header_format((header,))
+    if shows is None or shows == "TEXT":
+        return _texts(template, header, f"{key}.")
+    if shows == "LOCATION":
+        return partial(_location, key)
+    if shows in MEDIA_FORMATS:
+        return partial(_medium, shows, key)
+    return partial(_product, key)
+
+
+def _texts(template: Template, component: Mapping[str, Any], prefix: str) -> Fill:
+    names = dict.fromkeys(BRACES.findall(str(component.get("text") or "")))
+    if template.is_named:
+        places = [(f"{prefix}{name}", {"parameter_name": name}) for name in names]
+    else:
+        ordered = sorted(names, key=lambda name: int(name) if name.isdecimal() else 0)
+        places = [(f"{prefix}{name}", {}) for name in ordered]
+    return lambda values, resolve: [
+        {"type": "text", "text": values[key], **named} for key, named in places
+    ]
+
+
+def _offer(values: Values, resolve: Resolve) -> list[Node]:
+    if not (ends := values.get(OFFER_ENDS)):
+        return []
+    return [{"type": _OFFER, _OFFER: {"expiration_time_ms": milliseconds(ends)}}]
+
+
+def _location(key: str, values: Values, resolve: Resolve) -> list[Node]:
+    parts = ("latitude", "longitude", "name", "address")
+    return [{"type": "location", "location": {part: values[f"{key}.{part}"] for part in parts}}]
+
+
+def _medium(shows: str, key: str, values: Values, resolve: Resolve) -> list[Node]:
     if key not in values:
         return []
-    kind = form.lower()
-    if form in MEDIA_FORMATS:
-        medium = dict(resolve(values[key]))
-        if form == "DOCUMENT" and (name := values.get(f"{key}.filename")):
-            medium["filename"] = name
-        return [{"type": kind, kind: medium}]
+    kind, medium = shows.lower(), dict(resolve(values[key]))
+    if shows == "DOCUMENT" and (name := values.get(f"{key}.filename")):
+        medium["filename"] = name
+    return [{"type": kind, kind: medium}]
+
+
+def _product(key: str, values: Values, resolve: Resolve) -> list[Node]:
+    if key not in values:
+        return []
     product = {"product_retailer_id": values[key], "catalog_id": values["catalog"]}
     return [{"type": "product", "product": product}]
 
 
-def _texts(
-    template: Template, component: Mapping[str, Any], prefix: str, values: Values
-) -> list[Node]:
-    if not (text := component.get("text")):
-        return []
-    names = _placeholders(str(text))
-    if template.is_named:
-        return [
-            {"type": "text", "text": values[f"{prefix}{name}"], "parameter_name": name}
-            for name in names
-        ]
-    ordered = sorted(names, key=lambda name: int(name) if name.isdecimal() else 0)
-    return [{"type": "text", "text": values[f"{prefix}{name}"]} for name in ordered]
+def _button(kind: str, key: str, values: Values, resolve: Resolve) -> list[Node]:
+    parameter = _button_parameter(kind, key, values)
+    return [] if parameter is None else [parameter]
 
 
-@functools.lru_cache(maxsize=256)
-def _placeholders(text: str) -> tuple[str, ...]:
-    """The names in a text, each once: a broadcast asks for those of one text again and again."""
-    return tuple(dict.fromkeys(BRACES.findall(text)))
-
-
-def _button_parameter(button: Mapping[str, Any], key: str, values: Values) -> Node | None:
+def _button_parameter(kind: str, key: str, values: Values) -> Node | None:
     """The parameter of the button of that key; None for one that needs none."""
-    kind, value = kind_of(button), values.get(key)
+    value = values.get(key)
     if kind == "FLOW":
         return _flow(value, values.get(f"{key}.data"))
     if value is None:
@@ -225,7 +271,7 @@ def milliseconds(moment: str) -> int:
 
 
 def respondio_body(
-    template: Template, values: Values, channel_id: int, resolve: Resolve = direct
+    form: MessageForm, values: Values, channel_id: int, resolve: Resolve = direct
 ) -> Node:
     """The JSON of one template message for respond.io.
 
@@ -233,8 +279,9 @@ def respondio_body(
     Meta, respond.io gets the template's own text beside the parameters, all buttons in one
     component, and parameters by position only, also where the placeholders have names.
     """
-    template = template.for_values(values)
-    filled = {part["type"]: part["parameters"] for part in components(template, values, resolve)}
+    form = form.for_values(values)
+    template = form.template
+    filled = {part["type"]: part["parameters"] for part in form.components(values, resolve)}
     parts = [_respondio_part(template, kind, filled) for kind in ("HEADER", "BODY", "FOOTER")]
     buttons = [
         _respondio_button(index, button, values) for index, button in enumerate(template.buttons)
@@ -275,7 +322,8 @@ def _as_taken(parameter: Node) -> Node:
 
 
 def _respondio_button(index: int, button: Mapping[str, Any], values: Values) -> Node:
-    part: Node = {"type": kind_of(button).lower()}
+    kind = kind_of(button)
+    part: Node = {"type": kind.lower()}
     part |= {name: button[name] for name in _RESPONDIO_KEEPS if button.get(name)}
-    parameter = _button_parameter(button, f"button.{index}", values)
+    parameter = _button_parameter(kind, f"button.{index}", values)
     return part if parameter is None else {**part, "parameters": [parameter]}

@@ -143,8 +143,7 @@ def values_of(sources: Sequence[ParameterSource], kept: Sequence[str]) -> dict[s
 
     An optional one that the row leaves empty is not in it.
     """
-    values = dict(_in_order(sources, kept))
-    return {key: value for key, value in values.items() if value != ""}
+    return {key: value for key, value in _in_order(sources, kept) if value != ""}
 
 
 def all_in_order(sources: Sequence[ParameterSource], kept: Sequence[str]) -> list[Any]:
