@@ -40,7 +40,7 @@ _LIMITS = {
 GUARD = 0.025
 """Share by which a slot is at least wider than the limit allows; above a usual network's jitter."""
 
-BUSY_GUARD = 0.060
+BUSY_GUARD = 0.090
 """The least where so many numbers send that a message waits for a processor, here or at Meta."""
 
 WIDEST_GUARD = 0.100
