@@ -48,7 +48,7 @@ _HOLDERS = (
     " ON r.broadcast_id = b.broadcast_id WHERE r.state = 'sending'"
 )
 _DIED = "the sender died, perhaps after the request left"
-_NOT_RECORDED = "the request may have left; the state file did not take what became of it"
+_NOT_RECORDED = "the request may have left; the state file did not take its result"
 _NOTED = "it left in a try that is not recorded: the state file went back in time"
 _ADOPTED = "another copy of the state file may have sent it"
 
