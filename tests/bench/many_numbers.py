@@ -104,12 +104,12 @@ class Run:
         """The most that all processes together needed."""
         return max(used.memory for used in self.used) / 1024**2
 
-    def arrivals(self, expected: int) -> tuple[Figure, ...]:
-        """Whether all have come, each once."""
+    def arrivals(self, expected: int, refused: float = 0) -> tuple[Figure, ...]:
+        """Whether all have come, each once, and at most so many of them were refused."""
         return (
             Figure("messages that arrived", len(self.moments), expected, expected),
             Figure("sent twice", self.twice, at_most=0),
-            Figure("refused", self.refused, at_most=0),
+            Figure("refused", self.refused, at_most=refused),
         )
 
     def figures(self, expected: int) -> tuple[Figure, ...]:
@@ -331,7 +331,8 @@ def main(seconds: float) -> None:
     """Fifty numbers against a bare loop, twenty, one, and two commands of ten."""
     messages = round(seconds * RATE)
     bare = sent_bare(50, messages)
-    show("50 numbers, aiohttp alone", bare.arrivals(50 * messages))
+    # A loop that keeps no room between its messages is refused now and then.
+    show("50 numbers, aiohttp alone", bare.arrivals(50 * messages, 0.01 * 50 * messages))
     fifty = sent(50, messages)
     show(
         "50 numbers, one command, answers after 300 ms",

@@ -355,7 +355,7 @@ def next_steps(broadcast_id: int, reach: Reach, *, is_being_sent: bool) -> list[
             NextStep(
                 "its sender died; to settle what it left",
                 f"Settle {counted(left, 'message')} that may have left",
-                "The program that sent it has stopped before it wrote down whether they were taken.",
+                "The program that sent it stopped before it wrote down whether they were taken.",
                 f"wacoex broadcast reconcile {broadcast_id}",
             )
         )

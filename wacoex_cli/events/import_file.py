@@ -316,6 +316,7 @@ def reader(
 
 def storing(state: State, now: datetime) -> Store:
     """Keeps payloads in the log, each batch in one transaction."""
+    state.keep_more_pages()
 
     def store(payloads: Sequence[Payload]) -> list[Stored]:
         with state.transaction():

@@ -25,7 +25,7 @@ _PATIENCE_SECONDS = 30.0
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PRIVATE_FILE = 0o600
 _PRIVATE_DIRECTORY = 0o700
-_CACHE_KIB = 8_000
+_LARGE_CACHE_KIB = 8_000
 _GIVE_WAY_SECONDS = 0.01
 _PAGES_AT_ONCE = 200
 # SQLite: PRAGMA auto_vacuum.
@@ -81,6 +81,15 @@ class State:
         """Run a writing statement for each set of parameters inside a `transaction`."""
         self._demand_transaction()
         return self._connection.executemany(sql, parameters).rowcount
+
+    def keep_more_pages(self) -> None:
+        """Keep 8 MB of the file in memory from now on, for large batches of writing.
+
+        In SQLite's own 2 MB their pages do not fit: it reads and writes them several times. Where
+        much is read once, more memory only takes time.
+        """
+        with self._writer, explained(self.path):
+            self._connection.execute(f"PRAGMA cache_size = -{_LARGE_CACHE_KIB}")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -265,9 +274,6 @@ def open_state(path: Path, *, on_update: Callable[[int], None] = lambda size: No
             # FULL: a claim must have reached the disk before its request leaves.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            # In SQLite's own 2 MB the pages of a large write do not fit: it reads and writes them
-            # several times. The memory is only taken when there is so much to hold.
-            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             if applied and _is_older(applied):
                 on_update(_file_size(path))
             _migrate(path, connection, applied)
