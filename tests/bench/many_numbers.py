@@ -53,7 +53,7 @@ SECONDS = 15.0
 MOST_CPU_MILLISECONDS = 1.5
 MOST_CPU_OF_ONE_NUMBER_TO_BARE = 2.0
 """Half of what the version before many numbers took: four times as much as aiohttp alone at the
-same time (3.0 to 4.3 times in eight runs)."""
+same time (3.0 to 4.3 times in seven runs)."""
 
 _WARM_SECONDS = 2.0
 _LOOK_EVERY_SECONDS = 0.25

@@ -68,8 +68,8 @@ def writer(state):
 
 
 def together(writer, broadcasts):
-    asked = (writer.trade(broadcast, Report()) for broadcast in broadcasts)
-    return asyncio.gather(*asked, return_exceptions=True)
+    trades = (writer.trade(broadcast, Report()) for broadcast in broadcasts)
+    return asyncio.gather(*trades, return_exceptions=True)
 
 
 def test_who_asks_at_the_same_moment_is_in_one_transaction(trades, writer):
