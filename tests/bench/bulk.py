@@ -184,7 +184,7 @@ def outputs(directory: Path, rows: int) -> None:
             1.0, processor_seconds(lambda: least_json(state, scratch, *tables)),
         ),
         "events import webhooks.ndjson": (
-            12.0,
+            8.5,
             processor_seconds(
                 lambda: least_import(directory / "webhooks.ndjson", directory / "least.db")
             ),
