@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tests.broadcast.conftest import Shop
     from wacoex_cli.foundation.state import State
+    from wacoex_cli.ledger.model import Claim
 
 
 @pytest.fixture
@@ -132,6 +133,17 @@ def test_when_the_command_breaks_what_has_begun_is_paused(agency: Agency) -> Non
     assert agency.shop.resume(first).broadcast.status is Status.COMPLETED
 
 
+def begun(shop: Shop, number: int) -> tuple[locks.Presence, Sequence[Claim]]:
+    """A sender of this broadcast, and the two rows that it has claimed."""
+    state, now = shop.state, shop.clock.now()
+    presence = locks.Presence(state.path)
+    with state.transaction():
+        locks.acquire(state, lock_purpose(number), presence, shop.clock)
+        Broadcasts(state).start_run(number, presence.holder, 20.0, now)
+        claims = Rows(state, number).claim(presence.holder, 2, now, now)
+    return presence, claims
+
+
 @pytest.mark.parametrize(
     ("status", "verb"),
     [(Status.SENDING, "resume"), (Status.PAUSED, "resume"), (Status.CANCELLED, "reconcile")],
@@ -140,12 +152,9 @@ def test_what_a_dead_sender_left_can_be_settled_in_every_status(
     shop: Shop, cli: Callable[..., Any], status: Status, verb: str
 ) -> None:
     broadcast = shop.planned(4)
-    number, state, now = broadcast.broadcast_id, shop.state, shop.clock.now()
-    presence = locks.Presence(state.path)
+    number, state = broadcast.broadcast_id, shop.state
+    presence, (gone, _) = begun(shop, number)
     with state.transaction():
-        locks.acquire(state, lock_purpose(number), presence, shop.clock)
-        Broadcasts(state).start_run(number, presence.holder, 20.0, now)
-        gone, _ = Rows(state, number).claim(presence.holder, 2, now, now)
         Broadcasts(state).set_status(number, status)
     presence.note(attempt_id(Broadcasts(state).state_id, number, gone.row, gone.attempt))
     presence.abandon()
@@ -164,14 +173,9 @@ def test_what_a_dead_sender_left_can_be_settled_in_every_status(
 
 def test_the_claims_of_a_living_sender_are_left_alone(shop: Shop, cli: Callable[..., Any]) -> None:
     broadcast = shop.planned(4)
-    number, state, now = broadcast.broadcast_id, shop.state, shop.clock.now()
-    presence = locks.Presence(state.path)
-    with state.transaction():
-        locks.acquire(state, lock_purpose(number), presence, shop.clock)
-        Broadcasts(state).start_run(number, presence.holder, 20.0, now)
-        Rows(state, number).claim(presence.holder, 2, now, now)
+    presence, _ = begun(shop, broadcast.broadcast_id)
 
-    cli("broadcast", "reconcile", number)
+    cli("broadcast", "reconcile", broadcast.broadcast_id)
 
     assert shop.counts(broadcast) == {"sending": 2, "pending": 2}
     assert shop.current(broadcast).status is Status.SENDING

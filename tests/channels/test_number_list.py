@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.channels.conftest import workspace_with
 from wacoex_cli.channels.facts import ChannelFacts
 from wacoex_cli.channels.look import Look
 from wacoex_cli.channels.model import Channel
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.foundation.http import Http
-from wacoex_cli.foundation.workspace import Workspace, open_workspace
+from wacoex_cli.foundation.workspace import Workspace
 
 NOW = datetime.now(UTC)
 ACCOUNT = "104000000000077"
@@ -93,16 +94,7 @@ def numbers(count: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def workspace() -> Iterator[Workspace]:
-    with open_workspace(
-        environ={
-            "WACOEX_META_TOKEN": "EAAtest",
-            "WACOEX_KEYRING": "off",
-            "WACOEX_META_BASE_URL": "http://127.0.0.1",
-        },
-        warn=print,
-        log=lambda text: None,
-        announce=lambda settings: None,
-    ) as opened:
+    with workspace_with("EAAtest") as opened:
         yield opened
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.channels.conftest import workspace_with
 from wacoex_cli.channels.facts import ChannelFacts, ConnectionState
 from wacoex_cli.channels.look import Look
 from wacoex_cli.channels.model import Channel, Fact
 from wacoex_cli.foundation.clock import SystemClock, to_text
 from wacoex_cli.foundation.http import Http
-from wacoex_cli.foundation.workspace import Workspace, open_workspace
+from wacoex_cli.foundation.workspace import Workspace
 from wacoex_cli.sandbox.defaults import default_world
 from wacoex_cli.sandbox.faults import Fault
 from wacoex_cli.sandbox.serve import application
@@ -35,16 +36,7 @@ def world() -> World:
 
 @pytest.fixture
 def workspace(world: World) -> Iterator[Workspace]:
-    with open_workspace(
-        environ={
-            "WACOEX_META_TOKEN": DEFAULT_TOKEN,
-            "WACOEX_KEYRING": "off",
-            "WACOEX_META_BASE_URL": "http://127.0.0.1",
-        },
-        warn=print,
-        log=lambda text: None,
-        announce=lambda settings: None,
-    ) as opened:
+    with workspace_with(DEFAULT_TOKEN) as opened:
         transport = httpx.ASGITransport(application(world))
         opened.http = Http(SystemClock(), log=lambda text: None, transport=transport)
         yield opened

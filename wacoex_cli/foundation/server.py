@@ -183,7 +183,7 @@ class _Server(uvicorn.Server):
             interface="asgi3",
             access_log=False,
             log_config=None,
-            # Whoever reaches the socket could claim anything in X-Forwarded-For.
+            # Anybody who reaches the socket could claim anything in X-Forwarded-For.
             proxy_headers=False,
             server_header=False,
             backlog=min(_BACKLOG, 2 * _most_waiting()),
@@ -241,7 +241,7 @@ def _with_one_length(app: ASGIApp) -> ASGIApp:
 
 
 def _most_waiting() -> int:
-    """Fewer where a process may open few files: whoever has a request needs one too."""
+    """Fewer where a process may open few files: each request needs one too."""
     return min(MOST_WAITING, allow_files(_FILES) // 4)
 
 

@@ -30,7 +30,7 @@ SECRET_VARIABLES = {
     "respondio-token": "WACOEX_RESPONDIO_TOKEN",
     "respondio-signing-key": "WACOEX_RESPONDIO_SIGNING_KEYS",
     "webhook-verify-token": "WACOEX_WEBHOOK_VERIFY_TOKEN",
-    # The addresses of notices hold passwords, and whoever knows a heartbeat's URL can fake it.
+    # The addresses of notices hold passwords, and with a heartbeat's URL anybody can fake it.
     "notify-urls": "WACOEX_NOTIFY_URLS",
     "heartbeat-url": "WACOEX_HEARTBEAT_URL",
 }
@@ -412,8 +412,8 @@ def _demand_trusted(path: Path, opened: os.stat_result, environ: Mapping[str, st
 def _why_distrusted(path: Path, opened: os.stat_result, environ: Mapping[str, str]) -> str | None:
     """Why somebody else may decide what a file says, or which file it is; None when nobody may.
 
-    Whoever may write the directory can only put a file or link of their own there, which its owner
-    betrays.
+    Somebody who may write the directory can only put a file or link of their own there, and its
+    owner shows that.
     """
     trusted = {0, os.geteuid()}
     sudo_user = environ.get("SUDO_UID", "")

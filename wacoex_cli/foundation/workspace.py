@@ -257,7 +257,7 @@ def interruptible(
     handlers = {number: signal.getsignal(number) for number in ending_signals()}
     for number in handlers:
         loop.add_signal_handler(number, handle, number)
-    # Whoever started this process may have held them back until they are heard.
+    # The program that started this one may have held them back until they are heard.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers)
     try:
         yield received

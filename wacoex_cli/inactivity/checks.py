@@ -538,7 +538,7 @@ class ReminderCheck(NamedTuple):
     def severity(self) -> Severity:
         """The worst of all channels, and of the reminder where somebody relies on it.
 
-        Whoever lets monitoring call this and never used `reminder notify` needs no notices.
+        Where monitoring calls this and `reminder notify` was never used, nobody needs notices.
         """
         of_reminder = self.findings if self.is_relied_on else ()
         of_channels = [watched.severity for watched in self.channels]
