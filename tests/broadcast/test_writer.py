@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 
 import pytest
 
+from wacoex_cli.contacts.store import add_optout
 from wacoex_cli.errors import StateError
+from wacoex_cli.foundation.state import open_state
 from wacoex_cli.ledger.model import Status
 from wacoex_cli.sending.exchange import Granted, Report
 from wacoex_cli.sending.writer import LedgerWriter
@@ -115,6 +118,23 @@ def test_a_failure_reaches_all_who_wait_and_who_asks_next_is_served(trades, writ
 
     assert [str(error) for error in failed] == ["the disk is full"] * 2
     assert isinstance(granted, Granted)
+
+
+def test_a_tick_sees_what_another_connection_has_written(trades, writer, state):
+    broadcast = trades.of("A")
+
+    async def sees():
+        writer.others_wrote.clear()
+        await writer.trade(broadcast, Report())
+        return writer.others_wrote.is_set()
+
+    async def send():
+        first, later = await sees(), await sees()
+        with contextlib.closing(open_state(state.path)) as other, other.transaction():
+            add_optout(other, "+6591112222", "by hand", None, trades.clock.now())
+        return first, later, await sees(), await sees()
+
+    assert asyncio.run(send()) == (True, False, True, False)
 
 
 def test_a_broadcast_that_is_alone_ticks_half_as_often(trades, writer):

@@ -68,6 +68,18 @@ def test_a_write_outside_a_transaction_is_a_mistake_of_ours(state):
         add_channel(state)
 
 
+def test_a_file_says_whether_another_connection_has_written(state):
+    state.others_wrote()
+    with state.transaction():
+        add_channel(state)
+    assert not state.others_wrote()
+
+    with closing(open_state(state.path)) as other, other.transaction():
+        other.execute("DELETE FROM channels")
+    assert state.others_wrote()
+    assert not state.others_wrote()
+
+
 def test_transactions_do_not_nest(state):
     with (
         pytest.raises(RuntimeError, match="do not nest"),

@@ -48,6 +48,7 @@ class State:
         self.is_new = is_new
         self._connection = connection
         self._writer = threading.RLock()
+        self._version: int | None = None
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """All rows of a query, as dictionaries."""
@@ -90,6 +91,11 @@ class State:
         """
         with self._writer, explained(self.path):
             self._connection.execute(f"PRAGMA cache_size = -{_LARGE_CACHE_KIB}")
+
+    def others_wrote(self) -> bool:
+        """Whether another connection has changed the file since this was asked last."""
+        known, self._version = self._version, self.value("PRAGMA data_version")
+        return bool(known != self._version)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:

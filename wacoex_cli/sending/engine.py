@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from wacoex_cli.errors import counted
 from wacoex_cli.foundation.clock import Clock, SteadyClock
 from wacoex_cli.foundation.http import WINDOW, on_written
-from wacoex_cli.foundation.workspace import meanwhile
 from wacoex_cli.ledger.model import Claim, RowState, RunProgress, Settled, Status, Stop
 from wacoex_cli.platforms.answers import NotSent, Reply, Unclear
 from wacoex_cli.sending.exchange import Granted, Report
@@ -95,7 +94,7 @@ class Engine:
         self._abort = False
         self.stopped = asyncio.Event()
         self._is_due = asyncio.Event()
-        self._has_slots = asyncio.Event()
+        self._next_slot: asyncio.TimerHandle | None = None
         self._failure: BaseException | None = None
 
     def stop(self, stop: Stop, *, at_once: bool = False) -> None:
@@ -119,11 +118,11 @@ class Engine:
             BaseException: what `fail` received.
         """
         try:
-            async with meanwhile(self._dispatch(), self.fail):
-                await self._tick_until_done()
+            await self._tick_until_done()
         except Exception as error:
             self.fail(error)
         finally:
+            self._slots.clear()
             await self._drain()
             try:
                 await self._trade(is_last=True)
@@ -177,8 +176,7 @@ class Engine:
         self._claims.extend(granted.claims)
         self._slots.extend(granted.slots)
         self._hold(granted.hold_until)
-        if self._slots:
-            self._has_slots.set()
+        self._wait_for_slot()
         # Last: whoever is shown the counts may fail, and claims must be known to be given back.
         if granted.snapshot:
             self._hooks.on_counts(granted.snapshot)
@@ -208,32 +206,42 @@ class Engine:
             is_last=is_last,
         )
 
-    async def _dispatch(self) -> None:
-        while True:
-            while not self._slots:  # a hold may take them away before this wakes
-                self._has_slots.clear()
-                await self._has_slots.wait()
+    def _wait_for_slot(self) -> None:
+        if self._next_slot is not None or not self._slots:
+            return
+        slot = self._slots[0]
+        due = max(slot, self._departures.next_at_earliest())
+        seconds = max(0.0, due - self._clock.monotonic())
+        # A timer: to wake a task that sleeps takes two rounds of the event loop more.
+        loop = asyncio.get_running_loop()
+        self._next_slot = loop.call_later(seconds, self._slot_came, slot, due)
+
+    def _slot_came(self, slot: float, due: float) -> None:
+        self._next_slot = None
+        try:
             # A slot is ours until its moment: popped earlier, it would be missing from the
-            # reports meanwhile, and its claim with it.
-            slot = self._slots[0]
-            due = max(slot, self._departures.next_at_earliest())
-            await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
-            if not self._slots or self._slots[0] != slot:
-                continue
-            self._slots.popleft()
-            now = self._clock.monotonic()
-            if throttle.is_late(due, now, self._guard):
-                self._departures.missed(due, now)
-            elif (
-                self._stop is None
-                and now >= self._hold_until
-                and self._claims
-                and len(self._under_way) < self._window
-                and self._hooks.is_ready(self._claims[0])
-            ):
-                # First the note, then the row: without a note nothing may leave.
-                self._hooks.note_departure(self._claims[0])
-                self._launch(self._claims.popleft(), due, now)
+            # reports meanwhile, and its claim with it. A hold may have taken it away.
+            if self._slots and self._slots[0] == slot:
+                self._slots.popleft()
+                self._use(due)
+        except BaseException as error:
+            self.fail(error)
+        self._wait_for_slot()
+
+    def _use(self, due: float) -> None:
+        now = self._clock.monotonic()
+        if throttle.is_late(due, now, self._guard):
+            self._departures.missed(due, now)
+        elif (
+            self._stop is None
+            and now >= self._hold_until
+            and self._claims
+            and len(self._under_way) < self._window
+            and self._hooks.is_ready(self._claims[0])
+        ):
+            # First the note, then the row: without a note nothing may leave.
+            self._hooks.note_departure(self._claims[0])
+            self._launch(self._claims.popleft(), due, now)
 
     def _launch(self, claim: Claim, due: float, now: float) -> None:
         departure = self._departures.add(due, now)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     Helper = Callable[[OnFailure], contextlib.AbstractAsyncContextManager[None]]
 
 _WARM_UP_SECONDS = 3.0
-_LOOK_AFTER_SECONDS = 0.05
+_BETWEEN_LOOKS_SECONDS, _LONGEST_BETWEEN_LOOKS_SECONDS = 0.1, 1.0
 _LONGEST_COMMIT = timedelta(seconds=10)
 """A transaction that adds opt-outs may last this long; its rows have the time when it began."""
 
@@ -444,7 +444,6 @@ async def _learn(
 
     `on_failure` gets what ends it.
     """
-    loop = asyncio.get_running_loop()
     known = frozenset[str]()
 
     def learn() -> None:
@@ -458,15 +457,16 @@ async def _learn(
             known = listed
 
     while True:
-        # Five times a second, at the moment of a tick: a look of its own would find the processor
-        # asleep and its caches cold, which costs more than the look.
-        later = loop.time() + _LOOK_AFTER_SECONDS
-        await asyncio.sleep(_LOOK_AFTER_SECONDS + writer.seconds_to_tick(later))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_BETWEEN_LOOKS_SECONDS):
+                await writer.others_wrote.wait()
+        writer.others_wrote.clear()
         try:
             await asyncio.to_thread(learn)
         except Exception as error:
             on_failure(error)
             return
+        await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
 
 
 def _catch_up(state: State, clock: Clock) -> None:

@@ -37,7 +37,8 @@ class LedgerWriter:
 
     A slow disk delays no request that way. What is asked for within two milliseconds goes into
     one transaction: broadcasts that wait for `seconds_to_tick` ask at the same moment. When all
-    that send here have asked, nobody is waited for.
+    that send here have asked, nobody is waited for. `others_wrote` is set when another connection
+    has changed the file.
     """
 
     def __init__(self, state: State) -> None:
@@ -49,6 +50,7 @@ class LedgerWriter:
         self._gathering: asyncio.TimerHandle | None = None
         self._is_committing = False
         self._commit_seconds = 0.0
+        self.others_wrote = asyncio.Event()
 
     async def trade(self, exchange: Exchange, report: Report) -> Granted:
         """Trade for one broadcast, together with all others that ask now; durable when it returns.
@@ -97,23 +99,32 @@ class LedgerWriter:
         self._missing, self._is_committing = set(self._sending), True
         trades = [(request.exchange, request.report) for request in waiting]
         loop = asyncio.get_running_loop()
-        work = partial(trade_together, self._state, trades, self._commit_seconds)
+        work = partial(self._trade_together, trades)
         committed = partial(self._committed, waiting, loop.time())
         try:
             loop.run_in_executor(self._thread, work).add_done_callback(committed)
         except BaseException as error:
             self._answer(waiting, [error for _ in waiting])
 
+    def _trade_together(
+        self, trades: Sequence[tuple[Exchange, Report]]
+    ) -> tuple[list[Granted | BaseException], bool]:
+        # First: what fails after a commit would hide what was granted.
+        has_news = self._state.others_wrote()
+        return trade_together(self._state, trades, self._commit_seconds), has_news
+
     def _committed(
         self,
         waiting: Sequence[_Request],
         began: float,
-        done: asyncio.Future[list[Granted | BaseException]],
+        done: asyncio.Future[tuple[list[Granted | BaseException], bool]],
     ) -> None:
         self._commit_seconds = min(asyncio.get_running_loop().time() - began, TICK_SECONDS)
         outcomes: list[Granted | BaseException]
         try:
-            outcomes = done.result()
+            outcomes, has_news = done.result()
+            if has_news:
+                self.others_wrote.set()
         except BaseException as error:
             # Whatever it was, nobody waits for an answer that never comes.
             outcomes = [error for _ in waiting]
