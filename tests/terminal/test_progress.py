@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from wacoex_cli.terminal.options import Invocation
-from wacoex_cli.terminal.progress import open_progress
+from wacoex_cli.terminal.progress import ProgressUpdate, open_progress
 from wacoex_cli.terminal.render import Messages
 
 
@@ -20,7 +20,8 @@ def shown(monkeypatch: pytest.MonkeyPatch, clock, make_stream):
         monkeypatch.setattr(sys, "stderr", err)
         with open_progress(invocation, "sending", 100, clock=clock) as progress:
             for done in range(0, 101, 20):
-                progress.update(done, f"{done} accepted", {"counts": {"accepted": done}})
+                counts = {"counts": {"accepted": done}}
+                progress.update(ProgressUpdate(done, f"{done} accepted", counts))
                 clock.advance(25)
         return str(err.written())
 
@@ -65,7 +66,7 @@ def display(monkeypatch: pytest.MonkeyPatch, make_stream):
         err = make_stream(is_terminal=True)
         monkeypatch.setattr(sys, "stderr", err)
         with open_progress(Invocation(color=color), "broadcast 7", 5_000) as progress:
-            progress.update(1_204, "beside the bar", {}, lines)
+            progress.update(ProgressUpdate(1_204, "beside the bar", {}, lines))
         picture = err.written().split("\r")[-1].removeprefix("\x1b[2K").split("\x1b[?25h")[0]
         return [line.rstrip() for line in picture.splitlines()]
 
@@ -113,7 +114,7 @@ def test_a_program_gets_an_object_a_line_on_standard_output(
     monkeypatch.setattr(sys, "stdout", out)
 
     with open_progress(invocation, "broadcast 7", 100, clock=clock) as progress:
-        progress.update(20, "20 accepted", {"counts": {"accepted": 20}})
+        progress.update(ProgressUpdate(20, "20 accepted", {"counts": {"accepted": 20}}))
 
     assert json.loads(out.written()) == {
         "event": "progress",
@@ -134,7 +135,7 @@ def test_the_bar_is_green_while_all_is_well_and_yellow_after_an_error(
     monkeypatch.setattr(sys, "stderr", err)
 
     with open_progress(Invocation(color=True), "broadcast 7", 100) as progress:
-        progress.update(50, "", {}, is_well=is_well)
+        progress.update(ProgressUpdate(50, "", {}, is_well=is_well))
 
     assert f"\x1b[{color}m━" in err.written().split("\r")[-1]
 

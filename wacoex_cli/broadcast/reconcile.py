@@ -59,7 +59,7 @@ from wacoex_cli.sending.takeover import settle_if_dead, settle_lost_track
 from wacoex_cli.templates.model import Template
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.layout import Column
-from wacoex_cli.terminal.progress import open_progress
+from wacoex_cli.terminal.progress import ProgressUpdate, open_progress
 from wacoex_cli.terminal.render import Result, Table
 
 if TYPE_CHECKING:
@@ -599,7 +599,7 @@ class Reconciliation:
             with open_progress(self.invocation, title, len(doubts), clock=clock) as progress:
 
                 def show(done: int) -> None:
-                    progress.update(done, "", {})
+                    progress.update(ProgressUpdate(done, "", {}))
 
                 asking = ask_respondio(
                     self.state, respondio, channel, self.broadcast, doubts, clock, show

@@ -55,7 +55,7 @@ from wacoex_cli.sending.providers import means_of, polling, provider_for
 from wacoex_cli.sending.run import send
 from wacoex_cli.templates.preview import preview
 from wacoex_cli.terminal.dialogue import TerminalDialogue
-from wacoex_cli.terminal.progress import open_progress
+from wacoex_cli.terminal.progress import ProgressUpdate, open_progress
 from wacoex_cli.terminal.render import Result
 
 if TYPE_CHECKING:
@@ -224,7 +224,8 @@ def send_broadcast(
         def show(shot: RunProgress) -> None:
             done, lines = people - shot.counts.open, report.lines(shot)
             is_well = not shot.codes
-            progress.update(done, report.line(shot), report.to_json(shot), lines, is_well=is_well)
+            text, data = report.line(shot), report.to_json(shot)
+            progress.update(ProgressUpdate(done, text, data, lines, is_well))
 
         reading = partial(task.reading, RecentReads(clock))
         sending = send(

@@ -24,7 +24,7 @@ from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sending.run import NotBegun, Sent
 from wacoex_cli.terminal.dialogue import TerminalDialogue
 from wacoex_cli.terminal.layout import Column
-from wacoex_cli.terminal.progress import RunPart, open_progress
+from wacoex_cli.terminal.progress import ProgressUpdate, RunPart, open_progress
 from wacoex_cli.terminal.render import Result, Table
 
 if TYPE_CHECKING:
@@ -442,10 +442,11 @@ class _View:
             "status": line.status.value,
             "reason": line.reason,
         }
-        self._progress.update(
+        update = ProgressUpdate(
             sum(each.done for each in self._lines),
             f"{sum(each.now for each in self._lines)}/s now",
             data,
             is_well=all(each.is_well for each in self._lines),
             parts=[each.part for each in self._lines],
         )
+        self._progress.update(update)

@@ -24,7 +24,7 @@ from wacoex_cli.platforms.events import Payload, UnreadablePayload, Via
 from wacoex_cli.platforms.payloads import DECODER, NOT_JSON, TOO_DEEP, payload_in, source_of
 from wacoex_cli.platforms.privacy import Reading
 from wacoex_cli.platforms.stop_words import usual
-from wacoex_cli.terminal.progress import open_progress
+from wacoex_cli.terminal.progress import ProgressUpdate, open_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -81,7 +81,9 @@ def import_archive(
         def on_batch(done: ImportCount) -> None:
             if progress:
                 counts = {"read": done.read}
-                progress.update(source.tell() // _MIB, f"{done.stored} stored", counts)
+                progress.update(
+                    ProgressUpdate(source.tell() // _MIB, f"{done.stored} stored", counts)
+                )
 
         done = import_items(
             payload_items(items(stream)),

@@ -41,7 +41,7 @@ from wacoex_cli.platforms.respondio import (
     identity,
 )
 from wacoex_cli.terminal.dialogue import TerminalDialogue
-from wacoex_cli.terminal.progress import open_progress
+from wacoex_cli.terminal.progress import ProgressUpdate, open_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -650,7 +650,8 @@ class Pull:
             tally = self._log.tally
 
             def show(done: int) -> None:
-                shown.update(done, f"{tally.stored} stored", {"stored": tally.stored})
+                counts = {"stored": tally.stored}
+                shown.update(ProgressUpdate(done, f"{tally.stored} stored", counts))
 
             yield show
 

@@ -32,25 +32,27 @@ class RunPart(NamedTuple):
     rank: tuple[float, ...] = (0,)
 
 
+class ProgressUpdate(NamedTuple):
+    """How far a run has come: `done` of the total are finished; `text` and `data` say how it goes.
+
+    A terminal shows `lines` below its bar, when there are any, instead of `text` beside it. Its
+    bar is green, and yellow when not all `is_well`. `parts` of the run have a line each above the
+    bar, and in a log. `data` may name the part it is about (`of`, `done`, `total`).
+    """
+
+    done: int
+    text: str
+    data: Mapping[str, object]
+    lines: Sequence[str] = ()
+    is_well: bool = True
+    parts: Sequence[RunPart] = ()
+
+
 class Progress:
     """What a long run reports to; this one shows nothing."""
 
-    def update(
-        self,
-        done: int,
-        text: str,
-        data: Mapping[str, object],
-        lines: Sequence[str] = (),
-        *,
-        is_well: bool = True,
-        parts: Sequence[RunPart] = (),
-    ) -> None:
-        """`done` of the total are finished; `text` and `data` say how it goes.
-
-        A terminal shows `lines` below its bar, when there are any, instead of `text` beside it.
-        Its bar is green, and yellow when not all `is_well`. `parts` of the run have a line each
-        above the bar, and in a log. `data` may name the part it is about (`of`, `done`, `total`).
-        """
+    def update(self, reached: ProgressUpdate) -> None:
+        """Show how far it has come."""
 
 
 def worst_first(parts: Sequence[RunPart]) -> list[RunPart]:
@@ -105,21 +107,12 @@ class _Stream(Progress):
         self._total = total
         self._clock = clock
 
-    def update(
-        self,
-        done: int,
-        text: str,
-        data: Mapping[str, object],
-        lines: Sequence[str] = (),
-        *,
-        is_well: bool = True,
-        parts: Sequence[RunPart] = (),
-    ) -> None:
+    def update(self, reached: ProgressUpdate) -> None:
         entry = {
             "of": self._title,
-            "done": done,
+            "done": reached.done,
             "total": self._total,
-            **data,
+            **reached.data,
             "event": "progress",
             "at": to_text(self._clock.now()),
         }
@@ -135,28 +128,18 @@ class _Lines(Progress):
         self._total = total
         self._clock = clock
         self._next = clock.monotonic() + LINE_EVERY_SECONDS
-        self._last = (done, "")
-        self._parts: Sequence[RunPart] = ()
+        self._last = ProgressUpdate(done, "", {})
         self.tell()
 
-    def update(
-        self,
-        done: int,
-        text: str,
-        data: Mapping[str, object],
-        lines: Sequence[str] = (),
-        *,
-        is_well: bool = True,
-        parts: Sequence[RunPart] = (),
-    ) -> None:
-        self._last, self._parts = (done, text), parts
+    def update(self, reached: ProgressUpdate) -> None:
+        self._last = reached
         if self._clock.monotonic() >= self._next:
             self._next = self._clock.monotonic() + LINE_EVERY_SECONDS
             self.tell()
 
     def tell(self) -> None:
-        done, text = self._last
-        for part in worst_first(self._parts):
+        done, text = self._last.done, self._last.text
+        for part in worst_first(self._last.parts):
             say(part.line, self._invocation, now=self._clock.now())
         line = f"{self._title}: {done} of {self._total}{f', {text}' if text else ''}"
         say(line, self._invocation, now=self._clock.now())
@@ -200,20 +183,11 @@ def _bar(invocation: Invocation, title: str, total: int, done: int) -> Iterator[
         task = shown.add_task(title, total=total, completed=done, text="")
 
         class Bar(Progress):
-            def update(
-                self,
-                done: int,
-                text: str,
-                data: Mapping[str, object],
-                lines: Sequence[str] = (),
-                *,
-                is_well: bool = True,
-                parts: Sequence[RunPart] = (),
-            ) -> None:
-                shown.lines, shown.parts = lines, parts
-                color = "green" if is_well else "yellow"
+            def update(self, reached: ProgressUpdate) -> None:
+                shown.lines, shown.parts = reached.lines, reached.parts
+                color = "green" if reached.is_well else "yellow"
                 bar.complete_style = bar.finished_style = color
-                beside = "" if lines else printable(text)
-                shown.update(task, completed=done, text=beside)
+                beside = "" if reached.lines else printable(reached.text)
+                shown.update(task, completed=reached.done, text=beside)
 
         yield Bar()
