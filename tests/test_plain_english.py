@@ -156,7 +156,7 @@ def test_a_banned_phrase_is_found(words: str) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["there is no number", "1 recipient", "11 recipients", "`rows_unfit`", "MAC stands for"],
+    ["there is no number", "1 recipient", "11 recipients", "MAC stands for"],
 )
 def test_plain_words_and_contract_words_pass(words: str) -> None:
     assert not phrases_in(Text("page.md", 1, words))

@@ -190,7 +190,7 @@ def test_an_unfit_channel(
     ("token", "properties", "code", "message", "hint"),
     table(
         ("missing", None, {}, "credentials_missing", "there is no meta-token", "_TOKEN_FILE"),
-        ("space", "EAA b", {}, "credentials_unfit", "holds a space", "without quotes"),
+        ("space", "EAA b", {}, "credentials_unusable", "holds a space", "without quotes"),
         ("unknown", "EAAb", None, "meta_190", "the token has expired", "create a new token"),
         ("expired", "EAAb", {"expires_at": 1.0}, "meta_190", "expired", "create a new token"),
         ("revoked", "EAAb", {"revoked": True}, "meta_190", "taken back", "ask who revoked it"),

@@ -213,7 +213,7 @@ def run_import(
     error = UsageError(
         f"{len(done.problems)} of {counted(read, 'row')} cannot be added, so wacoex added none",
         hint="correct the lines named above, then run it again",
-        code="rows_unfit",
+        code="bad_rows",
     )
     return Result(data, exit_code=error.exit_status, errors=[error])
 

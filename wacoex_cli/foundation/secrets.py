@@ -616,5 +616,5 @@ def _invalid(source: str, what: str) -> CredentialError:
     return CredentialError(
         f"{source} {what}",
         hint="copy the secret again, alone and without quotes",
-        code="credentials_unfit",
+        code="credentials_unusable",
     )

@@ -232,7 +232,7 @@ def log_in(
         raise UsageError(
             f"the {name} {problem}",
             hint="copy the secret again, alone and without quotes",
-            code="credentials_unfit",
+            code="credentials_unusable",
         )
     secret, token, warnings = Secret(value, "input"), AccessToken(), list[str]()
     if name == _EXAMINED:
