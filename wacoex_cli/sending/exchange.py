@@ -176,7 +176,8 @@ class Exchange:
         """
         now = self.clock.monotonic()
         is_ours = self._beat(now)
-        self._record(report)
+        self._rows.give_back(self._presence.holder, report.given_back)
+        self.record(report.settled)
         if outlook.read != self._read(known) or outlook.start < now:
             outlook = self.foresee(known, report, outlook.lead)
         status = self._broadcasts.status(self._run.broadcast_id)
@@ -206,22 +207,26 @@ class Exchange:
         # Without a slot too: else a pace from another boot would start anew at every tick.
         return dict(zip(self.keys, booked, strict=True)), granted
 
+    def record(self, settled: Sequence[tuple[Settled, str]]) -> None:
+        """Record what became of requests, inside a transaction; each with its phone number.
+
+        Raises:
+            StateError: the state file cannot be written.
+        """
+        run, holder, now = self._run, self._presence.holder, self.clock.now()
+        rows = [row for row, _ in settled]
+        self._rows.record(holder, rows, now)
+        project_known(self._state, (row.message_id for row in rows if row.message_id), now)
+        for row, phone in settled:
+            if row.opts_out:
+                channel_id = self._broadcasts.get(run.broadcast_id).channel_id
+                note_refusal(self._state, phone, channel_id, to_text(now), now)
+
     def _beat(self, now: float) -> bool:
         if now - self._last_beat >= _BEAT_SECONDS:
             self._last_beat = now
             return locks.beat(self._state, self._purpose, self._presence, self.clock)
         return locks.is_held_by(self._state, self._purpose, self._presence)
-
-    def _record(self, report: Report) -> None:
-        run, holder, now = self._run, self._presence.holder, self.clock.now()
-        settled = [row for row, _ in report.settled]
-        self._rows.give_back(holder, report.given_back)
-        self._rows.record(holder, settled, now)
-        project_known(self._state, (row.message_id for row in settled if row.message_id), now)
-        for row, phone in report.settled:
-            if row.opts_out:
-                channel_id = self._broadcasts.get(run.broadcast_id).channel_id
-                note_refusal(self._state, phone, channel_id, to_text(now), now)
 
     def _read(self, known: Mapping[str, SendingPace]) -> KnownPaces:
         return tuple(known.get(key) for key in self.keys)
