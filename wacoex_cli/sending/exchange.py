@@ -172,7 +172,7 @@ class Exchange:
         What was foreseen counts as long as nobody else has changed the paces meanwhile.
 
         Raises:
-            StateError: the state file cannot be written.
+            StateError: the state file cannot be written, or soon could not be.
         """
         now = self.clock.monotonic()
         is_ours = self._beat(now)
@@ -182,6 +182,9 @@ class Exchange:
             outlook = self.foresee(known, report, outlook.lead)
         status = self._broadcasts.status(self._run.broadcast_id)
         may_send = is_ours and status is Status.SENDING and not report.is_last
+        if may_send:
+            # Not only when a write fails: what is under way then could not be recorded either.
+            self._state.demand_room()
         claims: tuple[Claim, ...] = ()
         slots: tuple[float, ...] = ()
         leave = self._guard.leave() if may_send else Leave()
