@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.contacts.stops import note_refusal
+from wacoex_cli.errors import StateError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.ledger.model import (
@@ -39,6 +40,7 @@ LOOK_AHEAD_SECONDS = 0.6
 LEAD_SECONDS = 0.02
 _BEAT_SECONDS = 5.0
 _MARK_SECONDS = 1.0
+_DISK_SECONDS = 1.0
 _SNAPSHOTS_SECONDS = 0.02
 REMEMBERED_SECONDS = 60.0
 _LEAST_SECONDS = 5.0
@@ -146,6 +148,7 @@ class Exchange:
         if run.endpoint:
             self.keys.append(run.endpoint)
         self._next_mark = float("-inf")
+        self._next_look_at_disk = float("-inf")
         self._last_tick = run.started_at
         self._idle_seconds = 0.0
         self._was_idle = False
@@ -172,7 +175,7 @@ class Exchange:
         What was foreseen counts as long as nobody else has changed the paces meanwhile.
 
         Raises:
-            StateError: the state file cannot be written, or soon could not be.
+            StateError: the state file cannot be written.
         """
         now = self.clock.monotonic()
         is_ours = self._beat(now)
@@ -182,12 +185,9 @@ class Exchange:
             outlook = self.foresee(known, report, outlook.lead)
         status = self._broadcasts.status(self._run.broadcast_id)
         may_send = is_ours and status is Status.SENDING and not report.is_last
-        if may_send:
-            # Not only when a write fails: what is under way then could not be recorded either.
-            self._state.demand_room()
         claims: tuple[Claim, ...] = ()
         slots: tuple[float, ...] = ()
-        leave = self._guard.leave() if may_send else Leave()
+        leave = self._leave(now) if may_send else Leave()
         booked = outlook.paces
         if may_send and leave.stop is None:
             claims, slots, booked = self._grant(report, outlook, leave)
@@ -261,6 +261,19 @@ class Exchange:
         if report.hold_until > now:
             answering = throttle.hold(answering, report.hold_until)
         return (*paces[:-1], answering)
+
+    def _leave(self, now: float) -> Leave:
+        """What may leave: nothing while a full disk is near.
+
+        When a write fails it is too late: the answers to what is under way are lost then.
+        """
+        if now >= self._next_look_at_disk:
+            try:
+                self._state.demand_room()
+            except StateError as error:
+                return Leave(0, stop=Stop(error.message, error.exit_status))
+            self._next_look_at_disk = now + _DISK_SECONDS
+        return self._guard.leave()
 
     def _grant(
         self, report: Report, outlook: Outlook, leave: Leave
