@@ -12,6 +12,7 @@ from tests.broadcast.test_never_twice import Fate, Killed, MortalState
 from tests.broadcast.test_several import Agency
 from tests.broadcast.test_side_by_side import cancel, send_here
 from tests.support.trading import Trader
+from wacoex_cli.errors import StateError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import SystemClock
 from wacoex_cli.ledger.model import RunProgress, Status, attempt_id, lock_purpose
@@ -91,6 +92,25 @@ def test_rows_whose_answers_are_not_taken_are_in_doubt_at_the_end(agency: Agency
     assert agency.status(bad) is Status.PAUSED
     assert counts.keys() == {"ambiguous", "pending"}
     assert counts["ambiguous"] == agency.taken().total()
+
+
+def test_answers_are_recorded_at_the_end_when_only_another_part_of_a_tick_fails(
+    agency: Agency,
+) -> None:
+    [bad] = planned = [agency.planned(1, 400)]
+    with agency.shop.state.transaction():
+        agency.shop.state.execute(
+            "CREATE TRIGGER refuse BEFORE UPDATE OF peak ON broadcast_runs"
+            " WHEN NEW.peak > 1 BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+
+    [outcome] = send_here(agency, planned)
+
+    counts = agency.shop.counts(bad)
+    assert isinstance(outcome, StateError)
+    assert agency.status(bad) is Status.PAUSED
+    assert counts.keys() == {"accepted", "pending"}
+    assert counts["accepted"] == agency.taken().total()
 
 
 class DiesWhilePausing(MortalState):

@@ -26,31 +26,34 @@ class LimitedFiles:
     """No file may grow beyond `ROOM` bytes while it is full, as under a quota."""
 
     error = "disk_error"
+    kept_for_answers = 0
 
     def __init__(self, state: Path) -> None:
         self.state = state
         self.behind: tuple[str, ...] = ()
 
-    def fill(self) -> None:
-        self.behind = ("sh", "-c", f'ulimit -f {ROOM // BLOCK} && exec "$@"', "sh")
+    def fill(self, room: int = ROOM) -> None:
+        self.behind = ("sh", "-c", f'ulimit -f {room // BLOCK} && exec "$@"', "sh")
 
     def make_room(self) -> None:
         self.behind = ()
 
 
 class SmallDisk:
-    """A file system of its own, in memory, that a large file fills up but for `ROOM` bytes."""
+    """A file system of its own, in memory, that a large file fills up but for `room` bytes."""
 
     error = "disk_full"
+    kept_for_answers = 4 * 1024**2
 
     def __init__(self, mount_point: Path, holder: int) -> None:
         self.state = mount_point / "wacoex.db"
         self.behind = ("nsenter", "--target", str(holder), "--mount")
         self._inside = Path(f"/proc/{holder}/root", *mount_point.parts[1:])
 
-    def fill(self) -> None:
+    def fill(self, room: int = ROOM) -> None:
         free = shutil.disk_usage(self._inside).free
-        (self._inside / "large").write_bytes(bytes(max(0, free - ROOM)))
+        with (self._inside / "large").open("ab") as large:
+            large.write(bytes(max(0, free - room)))
 
     def make_room(self) -> None:
         (self._inside / "large").unlink()
@@ -134,12 +137,13 @@ def test_a_plan_that_does_not_fit_leaves_nothing_behind(wacoex, disk) -> None:
 def test_a_disk_that_fills_up_while_sending_sends_nobody_twice(wacoex, disk, shop: World) -> None:
     wacoex(*PLAN, people(PEOPLE))
     shop.faults.replace([Fault("latency", seconds=0.2)])
-    disk.fill()
+    disk.fill(ROOM + disk.kept_for_answers)
 
     sent = wacoex("broadcast", "send", "--yes")
+    disk.fill()
     again = wacoex("broadcast", "resume", 1, "--yes", "--json")
 
-    assert (sent.code, again.code) == (8, 8)
+    assert (sent.code, again.code) == (7 if disk.kept_for_answers else 8, 8)
     assert "error: " in sent.err
     assert "Traceback" not in sent.err
     assert "to continue: wacoex broadcast resume 1" in sent.err
@@ -156,3 +160,25 @@ def test_a_disk_that_fills_up_while_sending_sends_nobody_twice(wacoex, disk, sho
     assert counts["accepted"] + len(unclear) == PEOPLE
     assert len(times.keys() | {row["phone"] for row in unclear}) == PEOPLE
     assert resumed.code == (7 if unclear else 0)
+
+
+@pytest.mark.parametrize("disk", ["small_disk"], indirect=True)
+def test_a_sender_stops_while_the_disk_can_still_take_the_answers(
+    wacoex, disk, shop: World
+) -> None:
+    wacoex(*PLAN, people(PEOPLE))
+    shop.faults.replace([Fault("latency", seconds=0.2)])
+    disk.fill(ROOM + disk.kept_for_answers)
+
+    sent = wacoex("broadcast", "send", "--yes", "--json")
+    accepted = len(shop.log.accepted())
+    disk.fill()
+    again = wacoex("broadcast", "resume", 1, "--yes", "--json")
+
+    assert (sent.code, again.code) == (7, 8)
+    assert problem_of(sent)["code"] == problem_of(again)["code"] == "disk_full"
+    assert "the disk is nearly full" in problem_of(sent)["message"]
+    shown = data_of(wacoex("broadcast", "show", 1, "--json"))
+    assert shown["status"] == "paused"
+    assert shown["counts"]["accepted"] == len(shop.log.accepted()) == accepted > 0
+    assert shown["counts"]["pending"] == PEOPLE - accepted > 0

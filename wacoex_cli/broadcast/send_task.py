@@ -29,6 +29,7 @@ from wacoex_cli.errors import (
     CredentialError,
     DeclinedError,
     RefusedError,
+    StateError,
     TemporaryError,
     UsageError,
     WacoexError,
@@ -72,9 +73,9 @@ if TYPE_CHECKING:
     from wacoex_cli.terminal.dialogue import Dialogue
 
 _KINDS: dict[int, type[WacoexError]] = {
-    kind.exit_status: kind for kind in (CredentialError, RefusedError, TemporaryError)
+    kind.exit_status: kind for kind in (CredentialError, RefusedError, TemporaryError, StateError)
 }
-_SIGNALS = {130: "interrupted", 143: "terminated"}
+_CODES = {130: "interrupted", 143: "terminated", StateError.exit_status: "disk_full"}
 
 
 def prepare(
@@ -482,7 +483,7 @@ def failures(ended: Iterable[Sent]) -> tuple[WacoexError, ...]:
 def _cause(sent: Sent) -> _Cause:
     broadcast, stop = sent.broadcast, sent.stop
     exit_status = stop.exit_status if stop else sent.exit_status
-    code, meta_code = _SIGNALS.get(exit_status), stop.code if stop else None
+    code, meta_code = _CODES.get(exit_status), stop.code if stop else None
     meaning = ""
     if meta_code is not None:
         meaning = (stop.hint if stop else "") or classify(meta_code).hint

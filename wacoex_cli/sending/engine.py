@@ -110,6 +110,11 @@ class Engine:
         self._failure = self._failure or error
         self.stop(Stop("an unexpected failure", 1))
 
+    @property
+    def unrecorded(self) -> tuple[tuple[Settled, str], ...]:
+        """What became of requests, and their phone numbers, that no trade has recorded yet."""
+        return tuple(self._settled)
+
     async def run(self) -> Stop | None:
         """Send until nothing is left or something stops it; returns what stopped it.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.contacts.stops import note_refusal
+from wacoex_cli.errors import StateError
 from wacoex_cli.foundation import locks
 from wacoex_cli.foundation.clock import Clock, to_text
 from wacoex_cli.ledger.model import (
@@ -39,6 +40,7 @@ LOOK_AHEAD_SECONDS = 0.6
 LEAD_SECONDS = 0.02
 _BEAT_SECONDS = 5.0
 _MARK_SECONDS = 1.0
+_DISK_SECONDS = 1.0
 _SNAPSHOTS_SECONDS = 0.02
 REMEMBERED_SECONDS = 60.0
 _LEAST_SECONDS = 5.0
@@ -146,6 +148,7 @@ class Exchange:
         if run.endpoint:
             self.keys.append(run.endpoint)
         self._next_mark = float("-inf")
+        self._next_look_at_disk = float("-inf")
         self._last_tick = run.started_at
         self._idle_seconds = 0.0
         self._was_idle = False
@@ -176,14 +179,15 @@ class Exchange:
         """
         now = self.clock.monotonic()
         is_ours = self._beat(now)
-        self._record(report)
+        self._rows.give_back(self._presence.holder, report.given_back)
+        self.record(report.settled)
         if outlook.read != self._read(known) or outlook.start < now:
             outlook = self.foresee(known, report, outlook.lead)
         status = self._broadcasts.status(self._run.broadcast_id)
         may_send = is_ours and status is Status.SENDING and not report.is_last
         claims: tuple[Claim, ...] = ()
         slots: tuple[float, ...] = ()
-        leave = self._guard.leave() if may_send else Leave()
+        leave = self._leave(now) if may_send else Leave()
         booked = outlook.paces
         if may_send and leave.stop is None:
             claims, slots, booked = self._grant(report, outlook, leave)
@@ -206,22 +210,26 @@ class Exchange:
         # Without a slot too: else a pace from another boot would start anew at every tick.
         return dict(zip(self.keys, booked, strict=True)), granted
 
+    def record(self, settled: Sequence[tuple[Settled, str]]) -> None:
+        """Record what became of requests, inside a transaction; each with its phone number.
+
+        Raises:
+            StateError: the state file cannot be written.
+        """
+        run, holder, now = self._run, self._presence.holder, self.clock.now()
+        rows = [row for row, _ in settled]
+        self._rows.record(holder, rows, now)
+        project_known(self._state, (row.message_id for row in rows if row.message_id), now)
+        for row, phone in settled:
+            if row.opts_out:
+                channel_id = self._broadcasts.get(run.broadcast_id).channel_id
+                note_refusal(self._state, phone, channel_id, to_text(now), now)
+
     def _beat(self, now: float) -> bool:
         if now - self._last_beat >= _BEAT_SECONDS:
             self._last_beat = now
             return locks.beat(self._state, self._purpose, self._presence, self.clock)
         return locks.is_held_by(self._state, self._purpose, self._presence)
-
-    def _record(self, report: Report) -> None:
-        run, holder, now = self._run, self._presence.holder, self.clock.now()
-        settled = [row for row, _ in report.settled]
-        self._rows.give_back(holder, report.given_back)
-        self._rows.record(holder, settled, now)
-        project_known(self._state, (row.message_id for row in settled if row.message_id), now)
-        for row, phone in report.settled:
-            if row.opts_out:
-                channel_id = self._broadcasts.get(run.broadcast_id).channel_id
-                note_refusal(self._state, phone, channel_id, to_text(now), now)
 
     def _read(self, known: Mapping[str, SendingPace]) -> KnownPaces:
         return tuple(known.get(key) for key in self.keys)
@@ -253,6 +261,19 @@ class Exchange:
         if report.hold_until > now:
             answering = throttle.hold(answering, report.hold_until)
         return (*paces[:-1], answering)
+
+    def _leave(self, now: float) -> Leave:
+        """What may leave: nothing while a full disk is near.
+
+        When a write fails it is too late: the answers to what is under way are lost then.
+        """
+        if now >= self._next_look_at_disk:
+            try:
+                self._state.demand_room()
+            except StateError as error:
+                return Leave(0, stop=Stop(error.message, error.exit_status))
+            self._next_look_at_disk = now + _DISK_SECONDS
+        return self._guard.leave()
 
     def _grant(
         self, report: Report, outlook: Outlook, leave: Leave

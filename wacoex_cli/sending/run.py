@@ -229,7 +229,7 @@ class _EngineRun:
         this_file = locked.broadcasts.state_id
         self._desk = job.provider.desk(state, self._clock)
         mailer = job.provider.mailer(job.broadcast, this_file, self._desk)
-        exchange = Exchange(state, presence, self._clock, run)
+        self._exchange = exchange = Exchange(state, presence, self._clock, run)
 
         def note_departure(claim: Claim) -> None:
             presence.note(attempt_id(this_file, run.broadcast_id, claim.row, claim.attempt))
@@ -279,7 +279,8 @@ class _EngineRun:
         except BaseException as error:
             try:
                 if isinstance(error, Exception):
-                    await self._writer.do(partial(locked.pause_after, error))
+                    record = partial(self._exchange.record, engine.unrecorded)
+                    await self._writer.do(partial(locked.pause_after, error, record))
             finally:
                 # The notes stay: a resumed run learns from them what had left.
                 presence.abandon()
@@ -317,6 +318,7 @@ class _LockedRun:
         number, now = self.broadcast.broadcast_id, self.clock.now()
         rate = order.rate or self.broadcast.rate
         takeover.demand_own_file(self.state)
+        self.state.demand_room()
         with self.state.transaction():
             takeover.take_lock(self.state, number, self.presence, self.clock)
             # Between the checks and the lock somebody may have sent or cancelled it.
@@ -380,12 +382,16 @@ class _LockedRun:
             # Without its file the holder of a lock counts as alive until it was silent for long.
             self.presence.abandon()
 
-    def pause_after(self, error: Exception) -> None:
+    def pause_after(self, error: Exception, record: Callable[[], None] = lambda: None) -> None:
         """Let everybody see that a failure ended this; the lock stays for whoever resumes it.
 
-        What broke may be the state file itself: then nothing changes.
+        First `record` what is known of rows and was not recorded. What broke may be the state
+        file itself: then nothing changes.
         """
         number = self.broadcast.broadcast_id
+        # Alone it may succeed: it is less than a tick writes, and a full disk has a little room.
+        with contextlib.suppress(Exception), self.state.transaction():
+            record()
         with contextlib.suppress(WacoexError):
             with self.state.transaction():
                 if self._is_ours() and self.broadcasts.status(number) is Status.SENDING:
