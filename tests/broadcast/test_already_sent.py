@@ -237,16 +237,23 @@ def test_rows_from_before_get_their_keys_when_they_are_compared(shop: Shop) -> N
 def test_a_page_is_compared_by_the_indexes(shop: Shop) -> None:
     shop.send(shop.planned(2))
     plans: list[str] = []
-    state, rows = shop.state, shop.state.rows
+    state = shop.state
 
-    def explained(sql: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
+    def explain(sql: str, values: Sequence[object]) -> None:
         if "mine" in sql:
-            found = rows(f"EXPLAIN QUERY PLAN {sql}", values)
+            found = state.rows(f"EXPLAIN QUERY PLAN {sql}", values)
             plans.extend(str(row["detail"]) for row in found)
-        return rows(sql, values)
+
+    def rows(sql: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
+        explain(sql, values)
+        return state.rows(sql, values)
+
+    def tuples(sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        explain(sql, values)
+        return state.tuples(sql, values)
 
     number = shop.planned(2).broadcast_id
-    compared = SimpleNamespace(rows=explained, value=state.value)
+    compared = SimpleNamespace(rows=rows, tuples=tuples, value=state.value)
     looked = Rows(compared, number)  # type: ignore[arg-type]
     looked.sent_elsewhere("mine.row BETWEEN ? AND ?", (1, 5), shop.clock.now())
     looked.sent_elsewhere("mine.row IN (?, ?)", (1, 2), shop.clock.now())

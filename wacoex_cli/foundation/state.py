@@ -51,18 +51,19 @@ class State:
         self._connection = connection
         self._writer = threading.RLock()
         self._version: int | None = None
+        self._explained = explained(path)
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """All rows of a query, as dictionaries."""
-        with self._writer, explained(self.path):
-            cursor = self._connection.execute(sql, list(parameters))
+        with self._writer, self._explained:
+            cursor = self._connection.execute(sql, parameters)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, values, strict=True)) for values in cursor]
 
     def tuples(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query, each with its values in the order of the columns."""
-        with self._writer, explained(self.path):
-            return self._connection.execute(sql, list(parameters)).fetchall()
+        with self._writer, self._explained:
+            return self._connection.execute(sql, parameters).fetchall()
 
     def row(self, sql: str, parameters: Sequence[object] = ()) -> Row | None:
         """The first row of a query, or None."""
@@ -71,8 +72,8 @@ class State:
 
     def value(self, sql: str, parameters: Sequence[object] = ()) -> Any:
         """The first column of the first row, or None."""
-        with self._writer, explained(self.path):
-            found = self._connection.execute(sql, list(parameters)).fetchone()
+        with self._writer, self._explained:
+            found = self._connection.execute(sql, parameters).fetchone()
             return found[0] if found else None
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
@@ -91,7 +92,7 @@ class State:
         In SQLite's own 2 MB their pages do not fit: it reads and writes them several times. Where
         much is read once, more memory only takes time.
         """
-        with self._writer, explained(self.path):
+        with self._writer, self._explained:
             self._connection.execute(f"PRAGMA cache_size = -{_LARGE_CACHE_KIB}")
 
     def others_wrote(self) -> bool:
@@ -110,8 +111,14 @@ class State:
         with self._writer:
             if self._connection.in_transaction:
                 raise RuntimeError("transactions do not nest")
-            with explained(self.path), _written_at_once(self.path, self._connection):
-                yield
+            with self._explained, write_queue(self.path):
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    self._connection.rollback()
+                    raise
 
     @property
     def in_transaction(self) -> bool:
@@ -126,7 +133,7 @@ class State:
             StateError: the file could not be written.
         """
         self._demand_transaction()
-        with explained(self.path):
+        with self._explained:
             self._connection.execute("SAVEPOINT part")
             try:
                 yield
@@ -149,7 +156,7 @@ class State:
             TemporaryError: another program held the file for half a minute.
         """
         for _ in range(_CHECKPOINT_TRIES):
-            with self._writer, explained(self.path), write_queue(self.path):
+            with self._writer, self._explained, write_queue(self.path):
                 self._connection.execute("PRAGMA busy_timeout = 0")
                 try:
                     # Emptied, not only copied: an old log cut short would hide newer pages.
@@ -174,7 +181,7 @@ class State:
         Raises:
             StateError: less than 4 MiB of the disk are free.
         """
-        with explained(self.path):
+        with self._explained:
             disk = os.statvfs(self.path)
         # Some file systems do not say how large they are.
         if disk.f_blocks and disk.f_bavail * disk.f_frsize < _ROOM_FOR_ANSWERS:
@@ -198,7 +205,7 @@ class State:
             TemporaryError: another program held the file for half a minute.
         """
         while self.value("PRAGMA freelist_count"):
-            with self._writer, explained(self.path), write_queue(self.path):
+            with self._writer, self._explained, write_queue(self.path):
                 # Python 3.11 ends it after a page, unless it is a script: a transaction of its own.
                 self._connection.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
             self.give_way()
@@ -349,18 +356,6 @@ def _connect(path: Path | str, *, uri: bool = False) -> sqlite3.Connection:
     )
 
 
-@contextlib.contextmanager
-def _written_at_once(path: Path, connection: sqlite3.Connection) -> Iterator[None]:
-    with write_queue(path):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.rollback()
-            raise
-
-
 def _demand_ours(path: Path, connection: sqlite3.Connection) -> set[str]:
     """The migrations applied so far. Comes first: another program's file is left untouched."""
     # In this order: while another process creates the schema, both questions see it or neither.
@@ -390,7 +385,7 @@ def _is_older(applied: set[str]) -> bool:
 def _migrate(path: Path, connection: sqlite3.Connection, applied: set[str]) -> None:
     if not _is_older(applied):
         return
-    with _written_at_once(path, connection):
+    with State(path, connection).transaction():
         _apply_migrations(connection)
 
 
@@ -419,34 +414,46 @@ def _applied(connection: sqlite3.Connection) -> set[str]:
     return found
 
 
-@contextlib.contextmanager
-def write_queue(path: Path) -> Iterator[None]:
+class write_queue:
     """Hold up every writer of a state file, in all processes, until it is left.
 
     Waiting writers get the lock in the order in which they came. Only a writer that arrives at the
-    moment it is free can get in between.
+    moment it is free can get in between. A class, as `explained` is.
 
     Raises:
         TemporaryError: it was not free for half a minute.
     """
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
-    try:
-        if not _is_taken_at_once(path, lock):
-            _wait_in_turn(path, lock)
-        yield
-    finally:
-        os.close(lock)
+
+    __slots__ = ("_lock", "_path")
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Wait for the lock and take it."""
+        self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
+        try:
+            if not _is_taken_at_once(self._path, self._lock):
+                _wait_in_turn(self._path, self._lock)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        """Let the next writer in."""
+        os.close(self._lock)
 
 
 def _is_taken_at_once(path: Path, lock: int) -> bool:
     """Take the lock when it is free and nobody waits for it."""
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(FileNotFoundError):
-            turn = os.open(f"{path}.turn", os.O_RDWR)
-            stack.callback(os.close, turn)
-            if not _is_locked(turn, fcntl.LOCK_SH):
-                return False
+    try:
+        turn = os.open(f"{path}.turn", os.O_RDWR)
+    except FileNotFoundError:
         return _is_locked(lock, fcntl.LOCK_EX)
+    try:
+        return _is_locked(turn, fcntl.LOCK_SH) and _is_locked(lock, fcntl.LOCK_EX)
+    finally:
+        os.close(turn)
 
 
 def _is_locked(descriptor: int, kind: int) -> bool:
@@ -505,6 +512,8 @@ class explained:
         """Nothing has to begin."""
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None:
+            return
         if isinstance(error, sqlite3.Error):
             raise _state_error(self._path, error) from error
         if isinstance(error, OSError):

@@ -70,13 +70,13 @@ NOT_OPTED_OUT = (
 )
 PENDING = (
     "SELECT {columns} FROM recipients WHERE broadcast_id = ? AND state = 'pending'"
-    f" AND new_contact IS NULL AND {NOT_OPTED_OUT} ORDER BY row LIMIT ?"
+    " AND new_contact IS NULL AND {unlisted} ORDER BY row LIMIT ?"
 )
 _HAS_TRIES = "tries_in_run < ? AND (first_try_in_run_at IS NULL OR first_try_in_run_at > ?)"
 DUE = (
     "SELECT {columns} FROM recipients WHERE broadcast_id = ? AND state = 'retry'"
     " AND not_before <= ? AND not_before <= CASE WHEN reason = 'quiet_hours' THEN ? ELSE ? END"
-    f" AND {_HAS_TRIES} AND {NOT_OPTED_OUT} ORDER BY not_before, row LIMIT ?"
+    f" AND {_HAS_TRIES} AND {{unlisted}} ORDER BY not_before, row LIMIT ?"
 )
 _PAGE_ROWS = 5_000
 LOST_RECORD, OTHER_COPY = "lost_record", "other_copy"
@@ -355,8 +355,9 @@ class Figures:
         """The rows that `claim` would take, and their numbers (E.164), in its order."""
         due = self.due_values(now, steady)
         for choice, values in ((DUE, due), (PENDING, [self.broadcast_id])):
-            for row in self.state.rows(choice.format(columns="row, phone"), [*values, most]):
-                yield row["row"], row["phone"]
+            sql = choice.format(columns="row, phone", unlisted=NOT_OPTED_OUT)
+            for row, phone in self.state.tuples(sql, [*values, most]):
+                yield row, phone
                 most -= 1
 
     def due_values(self, now: datetime, steady: datetime) -> list[object]:
@@ -538,10 +539,9 @@ class Figures:
 
         `where` says which rows are looked at, in SQL about `mine.row` with its values.
         """
-        found = self._rows(
-            f"{_MINE_AND_THEIRS}{_SENT_ELSEWHERE} AND {where}", to_text(since), *values
-        )
-        return [SameMessage(**row) for row in found]
+        sql = f"{_MINE_AND_THEIRS}{_SENT_ELSEWHERE} AND {where}"
+        found = self.state.tuples(sql, [self.broadcast_id, to_text(since), *values])
+        return [SameMessage._make(row) for row in found]
 
     def open_elsewhere(self, first: int, last: int, others: Sequence[int]) -> list[SameMessage]:
         """Open rows from one to another that are open in one of the other broadcasts too."""

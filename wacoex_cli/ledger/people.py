@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from wacoex_cli.contacts.persons import (
@@ -12,6 +13,7 @@ from wacoex_cli.contacts.persons import (
     shorter_spelling,
 )
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.phone_numbers import spellings
 from wacoex_cli.ledger.figures import OPEN, Figures
 from wacoex_cli.ledger.model import OPEN_STATES, SENT_STATES, RowState, SameMessage
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.state import Row
 
 _HAS_IDS = "SELECT EXISTS (SELECT 1 FROM recipients WHERE user_id IS NOT NULL)"
+_HAS_IDS_OR_MOVES = f"{_HAS_IDS} OR EXISTS (SELECT 1 FROM person_moves)"
 # `+ 0` keeps the broadcast out of the choice of an index: all its rows would be read.
 # The other row of a person has the id, or the number, that a row of ours has now.
 _MY_SPELLINGS = f"IN (mine.phone, {other_spelling('mine.phone')})"
@@ -60,6 +63,17 @@ _MINE_BEFORE_CHANGES = (
 )
 
 
+@functools.cache
+def _listed(names: int) -> str:
+    marks = ", ".join(f"?{place}" for place in range(1, names + 1))
+    # Crosswise: the pairs of few people are looked up, and not those of the whole list.
+    return (
+        f"SELECT EXISTS (SELECT 1 FROM optouts WHERE phone IN ({marks}))"
+        " OR EXISTS (SELECT 1 FROM person_pairs p CROSS JOIN optouts_by_id o"
+        f" ON o.user_id = p.user_id WHERE p.phone IN ({marks}))"
+    )
+
+
 class People(Figures):
     """The rows of one broadcast beside the other rows of the same people. Reads only."""
 
@@ -78,9 +92,19 @@ class People(Figures):
             " HAVING COUNT(*) > 1)) ORDER BY row"
         )
 
+    def may_have_opted_out(self, people: Sequence[tuple[str, str | None]]) -> bool:
+        """Whether any of these people (number, id) may be on the list: only False is certain.
+
+        Looks for their names alone: not at what an entry is about, nor at whether a pair holds.
+        """
+        if any(user_id is not None for _, user_id in people):
+            return True
+        names = [name for phone, _ in people for name in spellings(phone)]
+        return bool(names and self.state.value(_listed(len(names)), names))
+
     def has_ids(self) -> bool:
         """Whether a row of any broadcast names a user id, or somebody changed the number or id."""
-        return bool(self.state.value(f"{_HAS_IDS} OR EXISTS (SELECT 1 FROM person_moves)"))
+        return bool(self.state.value(_HAS_IDS_OR_MOVES))
 
     def same_people(
         self, where: str, values: Sequence[int], broadcasts: Sequence[int]

@@ -68,13 +68,16 @@ class MessageComparison:
             if page := _each_once(found, turns):
                 yield page
 
-    def of_claims(self, claims: Sequence[Claim]) -> list[SameMessage]:
-        """Which of these rows somebody else has sent to; asked in the transaction of the claim."""
+    def of_claims(self, claims: Sequence[Claim], *, has_ids: bool) -> list[SameMessage]:
+        """Which of these rows somebody else has sent to; asked in the transaction of the claim.
+
+        `has_ids` is what `People.has_ids` says there.
+        """
         since = self._clock.now() - self._window
         where = f"mine.row IN ({', '.join('?' * len(claims))})"
         rows = [claim.row for claim in claims]
         found = self._rows.sent_elsewhere(where, rows, since)
-        if not (found or self._rows.has_ids()):
+        if not (found or has_ids):
             return []
         mine = self._broadcasts.get(self._number)
         numbers = dict.fromkeys((other.broadcast_id for other in self._others(mine, since)), False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.contacts.persons import (
@@ -70,15 +70,10 @@ class PlannedRow(NamedTuple):
 
 _BATCH = 5_000
 _ABOUT_A_PERSON = frozenset({"opted_out", "excluded", "cooling_down"})
-_CLAIMED = (
-    "attempts = attempts + 1, tries_in_run = tries_in_run + 1, holder = ?, claimed_at = ?,"
-    " first_try_in_run_at = COALESCE(first_try_in_run_at, ?),"
-    " reason = CASE WHEN reason = 'quiet_hours' THEN NULL ELSE reason END"
-)
 # What an earlier try left: it must not stand beside the present reason.
 _NOTHING_OLD = "reason = NULL, code = NULL"
 _WENT_OUT = "not_before = NULL, holder = NULL, answered_at = COALESCE(answered_at, claimed_at)"
-_IN_RETRY = "FROM recipients WHERE broadcast_id = ? AND state = 'retry'"
+_HAS_RETRY = "SELECT EXISTS (SELECT 1 FROM recipients WHERE broadcast_id = ? AND state = 'retry')"
 _HAVE_GOT_IT = sql_list(SENT_STATES)
 _INSERT_ROW = (
     "INSERT INTO recipients (broadcast_id, row, line, phone, parameters, state, reason,"
@@ -104,6 +99,31 @@ def moving(move: Move, to: RowState, changes: str = "", where: str = "") -> str:
         f"UPDATE recipients SET state = '{to.value}'{changes and f', {changes}'}"
         f" WHERE broadcast_id = ?{where and f' AND {where}'} AND state IN {sql_list(sources)}"
     )
+
+
+_CLAIM = moving(
+    Move.CLAIM,
+    RowState.SENDING,
+    "attempts = attempts + 1, tries_in_run = tries_in_run + 1, holder = ?, claimed_at = ?,"
+    " first_try_in_run_at = COALESCE(first_try_in_run_at, ?),"
+    " reason = CASE WHEN reason = 'quiet_hours' THEN NULL ELSE reason END",
+    "row = ?",
+)
+
+
+class _Choice:
+    """How rows to claim are chosen: among all people, and among those who have not opted out.
+
+    The second costs several times as much, and hardly anybody has opted out.
+    """
+
+    def __init__(self, choice: str) -> None:
+        columns = "row, phone, user_id, parameters, attempts, tries_in_run, first_try_in_run_at"
+        self.among_all = choice.format(columns=columns, unlisted="TRUE")
+        self.among_unlisted = choice.format(columns=columns, unlisted=NOT_OPTED_OUT)
+
+
+_DUE, _PENDING = _Choice(DUE), _Choice(PENDING)
 
 
 class Rows(People):
@@ -457,38 +477,27 @@ class Rows(People):
 
         Who has opted out since the broadcast began is passed over, and skipped at its end.
         """
-        claimed_by = (holder, to_text(now), to_text(steady))
-        claimed: tuple[Claim, ...] = ()
-        # Most ticks find none, and looking for what is due costs as much as claiming.
-        if self._value(f"SELECT EXISTS (SELECT 1 {_IN_RETRY})"):
-            claimed = self._claim(claimed_by, DUE, [*self.due_values(now, steady), most])
-        if len(claimed) < most:
-            rest = [self.broadcast_id, most - len(claimed)]
-            claimed += self._claim(claimed_by, PENDING, rest)
-        if len(claimed) < most:
+        chosen = list[tuple[Any, ...]]()
+        # Most ticks find none, and what is due takes longer to look for.
+        if self._value(_HAS_RETRY):
+            chosen = self._choose(_DUE, [*self.due_values(now, steady), most])
+        if len(chosen) < most:
+            chosen += self._choose(_PENDING, [self.broadcast_id, most - len(chosen)])
+        begun = to_text(steady)
+        claimed_by = (holder, to_text(now), begun, self.broadcast_id)
+        self.state.execute_many(_CLAIM, [(*claimed_by, row) for row, *_ in chosen])
+        if len(chosen) < most:
             self.skip_opted_out()
-        return claimed
-
-    def _claim(
-        self, claimed_by: tuple[str, str, str], choice: str, values: Sequence[object]
-    ) -> tuple[Claim, ...]:
-        where = f"row IN ({choice.format(columns='row')})"
-        found = self.state.rows(
-            f"{moving(Move.CLAIM, RowState.SENDING, _CLAIMED, where)}"
-            " RETURNING row, phone, parameters, attempts, tries_in_run, first_try_in_run_at",
-            [*claimed_by, self.broadcast_id, *values],
-        )
         return tuple(
-            Claim(
-                row=row["row"],
-                phone=row["phone"],
-                parameters=row["parameters"],
-                attempt=row["attempts"],
-                tries_in_run=row["tries_in_run"],
-                first_try_in_run_at=from_text(row["first_try_in_run_at"]),
-            )
-            for row in sorted(found, key=lambda row: int(row["row"]))
+            Claim(row, phone, parameters, attempts + 1, tries + 1, from_text(first_try_at or begun))
+            for row, phone, _, parameters, attempts, tries, first_try_at in chosen
         )
+
+    def _choose(self, choice: _Choice, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        chosen = self.state.tuples(choice.among_all, values)
+        if self.may_have_opted_out([(phone, user_id) for _, phone, user_id, *_ in chosen]):
+            chosen = self.state.tuples(choice.among_unlisted, values)
+        return chosen
 
     def give_back(self, holder: str, claims: Iterable[Claim]) -> None:
         """Return claims whose request never began, as if they had not been claimed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -232,7 +233,7 @@ class Exchange:
         return locks.is_held_by(self._state, self._purpose, self._presence)
 
     def _read(self, known: Mapping[str, SendingPace]) -> KnownPaces:
-        return tuple(known.get(key) for key in self.keys)
+        return tuple(map(known.get, self.keys))
 
     def _learn(self, read: KnownPaces, report: Report, now: float) -> tuple[SendingPace, ...]:
         """The paces after these answers; the last one is of whom they come from.
@@ -344,7 +345,8 @@ def trade_together(
     lead = LEAD_SECONDS + commit_seconds
     outcomes: list[Granted | BaseException] = []
     paces, clock = Paces(state), trades[0][0].clock
-    keys = {key for exchange, _ in trades for key in exchange.keys}
+    keys = list({key for exchange, _ in trades for key in exchange.keys})
+    is_alone = len(trades) == 1
     try:
         known = paces.find(keys, clock)
         # Else all numbers would send at the same moments, and the last of them too late.
@@ -357,10 +359,11 @@ def trade_together(
             known, booked = paces.find(keys, clock), dict[str, SendingPace]()
             for (exchange, report), outlook in zip(trades, outlooks, strict=True):
                 try:
-                    with state.part_of_transaction():
+                    with contextlib.nullcontext() if is_alone else state.part_of_transaction():
                         own, granted = exchange.trade(known, report, outlook)
                 except Exception as error:
-                    if not state.in_transaction:
+                    # What the only one wrote is undone with the transaction.
+                    if is_alone or not state.in_transaction:
                         raise
                     outcomes.append(error)
                 else:

@@ -721,14 +721,16 @@ class RunGuard:
         broadcast are skipped, or `stop` says that they are there.
         """
         claims = self._claim(holder, wanted)
-        if claims:
+        has_ids = bool(claims) and self._rows.has_ids()
+        if has_ids:
             claims = self._rows.skip_twins(holder, claims)
-            claims = self._people.without_enough(holder, claims)
+        claims = self._people.without_enough(holder, claims)
         if not claims or self._repeats is RepeatPolicy.SENT:
             return claims
-        repeats = {repeat.row: repeat for repeat in self._comparison.of_claims(claims)}
-        if not repeats:
+        found = self._comparison.of_claims(claims, has_ids=has_ids)
+        if not found:
             return claims
+        repeats = {repeat.row: repeat for repeat in found}
         if self._repeats is RepeatPolicy.SKIPPED:
             self._rows.give_back(holder, [claim for claim in claims if claim.row in repeats])
             self._rows.skip_already_sent(repeats.values())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import functools
 from typing import TYPE_CHECKING
 
 from wacoex_cli.throughput.throttle import SendingPace, after_boot, fresh
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from wacoex_cli.foundation.clock import Clock
     from wacoex_cli.foundation.state import State
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 # The other fields of a pace are columns of the same name.
 _COLUMN_OF = {"interval": "slot_interval", "anchor": "anchor_interval"}
 _COLUMNS = ("boot_id", *(_COLUMN_OF.get(name, name) for name in SendingPace._fields))
-_FIND = (
-    f"SELECT pace_key, {', '.join(_COLUMNS)} FROM paces"
-    " WHERE pace_key IN (SELECT value FROM json_each(?))"
-)
 _SAVE = (
     f"INSERT INTO paces (pace_key, {', '.join(_COLUMNS)})"
     f" VALUES (?{', ?' * len(_COLUMNS)}) ON CONFLICT (pace_key) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
 )
+
+
+@functools.cache
+def _find(keys: int) -> str:
+    marks = ", ".join("?" * keys)
+    return f"SELECT pace_key, {', '.join(_COLUMNS)} FROM paces WHERE pace_key IN ({marks})"
 
 
 class Paces:
@@ -33,14 +35,14 @@ class Paces:
     def __init__(self, state: State) -> None:
         self.state = state
 
-    def find(self, keys: Iterable[str], clock: Clock) -> dict[str, SendingPace]:
+    def find(self, keys: Sequence[str], clock: Clock) -> dict[str, SendingPace]:
         """The paces that all processes share: of numbers, accounts, or broadcasts.
 
         A key without a pace is left out.
         """
         boot_id, now = clock.boot_id(), clock.monotonic()
         found = {}
-        for key, boot, *values in self.state.tuples(_FIND, [json.dumps(list(keys))]):
+        for key, boot, *values in self.state.tuples(_find(len(keys)), keys):
             pace = SendingPace._make(values)
             found[key] = pace if boot == boot_id else after_boot(pace, now)
         return found
