@@ -28,8 +28,6 @@ _PRIVATE_DIRECTORY = 0o700
 _LARGE_CACHE_KIB = 8_000
 _GIVE_WAY_SECONDS = 0.01
 _PAGES_AT_ONCE = 200
-_ROOM_FOR_ANSWERS = 4 * 1024**2
-"""Bytes in which the answers to all that senders have under way can be recorded."""
 # SQLite: PRAGMA auto_vacuum.
 _INCREMENTAL = 2
 _CHECKPOINT_TRIES = 5
@@ -174,18 +172,6 @@ class State:
                 return True
             time.sleep(_CHECKPOINT_PAUSE_SECONDS)
         return False
-
-    def demand_room(self) -> None:
-        """Refuse to send where there may be no room to record the answers.
-
-        Raises:
-            StateError: less than 4 MiB of the disk are free.
-        """
-        with self._explained:
-            disk = os.statvfs(self.path)
-        # Some file systems do not say how large they are.
-        if disk.f_blocks and disk.f_bavail * disk.f_frsize < _ROOM_FOR_ANSWERS:
-            raise _disk_full(self.path, is_full=False)
 
     def unused_bytes(self) -> int:
         """How much of the file holds nothing now."""
@@ -585,10 +571,9 @@ def _locked(path: Path) -> TemporaryError:
     )
 
 
-def _disk_full(path: Path, *, is_full: bool = True) -> StateError:
-    nearly = f"the disk is nearly full: {path} may not take the answers to what is sent"
+def _disk_full(path: Path) -> StateError:
     return StateError(
-        f"the disk is full: {path} cannot be written" if is_full else nearly,
+        f"the disk is full: {path} cannot be written",
         hint="free some space, then try again; wacoex keeps what it recorded",
         code="disk_full",
     )

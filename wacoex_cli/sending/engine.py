@@ -329,6 +329,12 @@ class Engine:
         deadline = self._clock.monotonic() + DRAIN_SECONDS
         while self._under_way and not self._abort and self._clock.monotonic() < deadline:
             await asyncio.wait(list(self._under_way), timeout=TICK_SECONDS)
+            # At once: a kill or a full disk during the wait leaves fewer rows in doubt.
+            if self._settled and self._failure is None:
+                try:
+                    await self._trade()
+                except Exception as error:
+                    self.fail(error)
         unfinished = list(self._under_way)
         for task in unfinished:
             task.cancel()

@@ -26,6 +26,7 @@ from wacoex_cli.ledger.projection import project_known
 from wacoex_cli.ledger.rows import Rows
 from wacoex_cli.ledger.store import Broadcasts
 from wacoex_cli.sending.guards import UNGUARDED, Leave, Run, RunGuard
+from wacoex_cli.sending.takeover import demand_room
 from wacoex_cli.throughput import throttle
 from wacoex_cli.throughput.store import Paces
 from wacoex_cli.throughput.throttle import NO_SPREAD, SendingPace, Spread
@@ -270,7 +271,7 @@ class Exchange:
         """
         if now >= self._next_look_at_disk:
             try:
-                self._state.demand_room()
+                demand_room(self._state)
             except StateError as error:
                 return Leave(0, stop=Stop(error.message, error.exit_status))
             self._next_look_at_disk = now + _DISK_SECONDS

@@ -318,7 +318,7 @@ class _LockedRun:
         number, now = self.broadcast.broadcast_id, self.clock.now()
         rate = order.rate or self.broadcast.rate
         takeover.demand_own_file(self.state)
-        self.state.demand_room()
+        takeover.demand_room(self.state)
         with self.state.transaction():
             takeover.take_lock(self.state, number, self.presence, self.clock)
             # Between the checks and the lock somebody may have sent or cancelled it.

@@ -8,13 +8,14 @@ put in its place: a try that they name and the ledger does not know may have gon
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from wacoex_cli.contacts.persons import other_spelling
 from wacoex_cli.contacts.store import holds_back
-from wacoex_cli.errors import HeldElsewhereError, RefusedError, counted
+from wacoex_cli.errors import HeldElsewhereError, RefusedError, StateError, counted
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import to_text
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.locks import Presence, Remains
     from wacoex_cli.foundation.state import Row, State
 
+_ROOM_FOR_ANSWERS = 4 * 1024**2
+"""Bytes in which the answers to all that senders have under way can be recorded."""
 _ROWS_AT_ONCE = 500
 _UNSURE_IDS = 100
 # The processes that claims and locks name, dead ones too.
@@ -147,6 +150,22 @@ def demand_own_file(state: State) -> None:
             hint="if there is a newer file, restore it; otherwise: wacoex state adopt",
             code="state_went_back",
             details={"unknown_messages": missing},
+        )
+
+
+def demand_room(state: State) -> None:
+    """Refuse to send where there may be no room to record the answers.
+
+    Raises:
+        StateError: less than 4 MiB of the disk are free.
+    """
+    disk = os.statvfs(state.path)
+    # Some file systems do not say how large they are.
+    if disk.f_blocks and disk.f_bavail * disk.f_frsize < _ROOM_FOR_ANSWERS:
+        raise StateError(
+            f"the disk is nearly full: {state.path} may not take the answers to what is sent",
+            hint="free some space, then try again; wacoex keeps what it recorded",
+            code="disk_full",
         )
 
 
