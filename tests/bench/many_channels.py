@@ -26,7 +26,7 @@ from tests.bench.many_events import CHANNELS, EVENTS, TRIES, run
 FEWER = 10
 """So many times fewer events has the state file that is compared with."""
 _OF_ALL_CHANNELS = {"status --offline --json": 1.3, "doctor --offline --json": 1.5}
-_OF_POPULATED_CHANNELS = {"status --offline --json": 1.9, "doctor --offline --json": 1.9}
+_OF_POPULATED_CHANNELS = {"status --offline --json": 2.1, "doctor --offline --json": 2.2}
 _OF_A_CHANNEL = (
     "status shop1 --offline --json",
     "doctor shop1 --offline --json",
