@@ -37,6 +37,7 @@ from wacoex_cli.channels.store import (
     Signs,
     SignSearch,
 )
+from wacoex_cli.errors import StateError
 from wacoex_cli.foundation.clock import to_text
 from wacoex_cli.foundation.state import State, open_state
 from wacoex_cli.platforms.events import Event, Kind, Source
@@ -196,7 +197,9 @@ def test_a_newer_observation_takes_the_place_of_the_older(state: State) -> None:
         with state.transaction():
             Facts(state).store(1, facts)
 
-    assert Facts(state).facts_by_channel() == {1: [fact("name_status", None), later]}
+    assert Facts(state).facts_by_channel() == {
+        1: {"name_status": fact("name_status", None), "status": later}
+    }
 
 
 def test_a_fact_that_is_not_available_keeps_its_reason(state: State) -> None:
@@ -205,7 +208,7 @@ def test_a_fact_that_is_not_available_keeps_its_reason(state: State) -> None:
     with state.transaction():
         Facts(state).store(1, [refused])
 
-    [kept] = Facts(state).facts_by_channel()[1]
+    kept = Facts(state).facts_by_channel()[1]["username"]
 
     assert kept == refused
     assert kept.to_json()["value"] == "not_available"
@@ -238,14 +241,29 @@ def test_a_state_file_from_before_facts_is_brought_up_to_date(
     state.close()
 
 
-def test_facts_are_shown_in_a_fixed_order() -> None:
-    names = ["waba.name", "token.is_valid", "quality_rating", "status"]
+@pytest.mark.parametrize("value", ["1, 2", "CONNECTED", ""])
+def test_a_value_that_another_program_wrote_is_taken_for_no_other_fact(
+    state: State, value: str
+) -> None:
+    registry.add_channel(state, "shop", Details("+6560000001"), NOW)
+    with state.transaction():
+        Facts(state).store(1, [fact("name_status", "APPROVED"), fact("status", "CONNECTED")])
+        state.execute("UPDATE facts SET value = ? WHERE name = 'status'", [value])
 
-    assert [entry.name for entry in in_order([fact(name, 1) for name in names])] == [
+    with pytest.raises(StateError, match=r"a fact of channel 1 .* impossible value"):
+        Facts(state).facts_by_channel()
+
+
+def test_facts_are_shown_in_a_fixed_order() -> None:
+    names = ["waba.name", "token.is_valid", "z", "quality_rating", "a", "status"]
+
+    assert list(in_order({name: fact(name, 1) for name in names})) == [
         "status",
         "quality_rating",
         "token.is_valid",
         "waba.name",
+        "a",
+        "z",
     ]
 
 

@@ -271,7 +271,7 @@ def test_a_fact_stays_as_it_was_where_nobody_can_say_whether_the_list_leaves_it_
     world.patch_settings({"list_omits": frozenset({"quality_rating"})})
     channels = put(world, 2)
     before = Fact("quality_rating", "RED", "meta", to_text(NOW))
-    found = [ChannelFacts(channel, NOW, facts=[before]) for channel in channels]
+    found = [ChannelFacts(channel, NOW, facts={before.name: before}) for channel in channels]
     probed = channels[0].phone_number_id or ""
     world.faults.replace([Fault("refuse", on="reads", path=f"/{probed}", code=100, subcode=33)])
 

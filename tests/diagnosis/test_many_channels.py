@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from freezegun import freeze_time
 
+from tests.bench.populating import populate
 from tests.support.many_channels import fill
 from tests.support.state_files import make_empty
 from tests.support.statements import shapes, watched
@@ -43,12 +44,13 @@ COMMANDS = (
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """State files of ten channels and of a hundred."""
+    """State files of ten channels and of a hundred, of which each has everything there is."""
     paths = {}
     for channels in (10, 100):
         paths[channels] = make_empty(tmp_path_factory.mktemp("many") / f"{channels}.db")
         with closing(open_state(paths[channels])) as state:
             fill(state, channels, NOW, events=20)
+            populate(state, NOW)
     return paths
 
 

@@ -648,7 +648,7 @@ def test_beyond_half_of_the_hourly_limit_what_is_stored_counts(
     workspace: Workspace, meta: SlowMeta
 ) -> None:
     found = [ChannelFacts(channel, NOW) for channel in channels(2)]
-    found[0].facts = [Fact("status", "CONNECTED", "meta", to_text(NOW))]
+    found[0].facts = {"status": Fact("status", "CONNECTED", "meta", to_text(NOW))}
     look = Look(workspace, NOW, {"900": CALLS_PER_HOUR})
 
     workspace.run(look.read(found))

@@ -169,7 +169,7 @@ def test_a_number_that_meta_shows_in_coexistence_is_proven(at_meta, make_talker)
         "observed_at": "2026-11-07T12:00:00.000Z",
     }
     stored = Facts(at_meta.workspace.state).facts_by_channel()
-    assert values_of(next(iter(stored.values())))["is_on_biz_app"] is True
+    assert values_of(next(iter(stored.values())).values())["is_on_biz_app"] is True
 
 
 def test_an_answer_that_takes_long_is_waited_for(at_meta, make_talker) -> None:

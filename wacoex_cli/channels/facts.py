@@ -60,6 +60,9 @@ CONNECTING = frozenset({"PARTNER_ADDED", _RECONNECTED})
 """The account events that tell of a connection."""
 Part = Literal["number", "token", "account", "apps", "respondio"]
 """What may fail when it is asked about a channel."""
+_APPS = f"{WABA_PREFIX}{SUBSCRIBED_APPS}"
+# What `ChannelFacts` makes of its facts once, and anew when there are others.
+_MADE_OF_FACTS = frozenset({"values", "seen"})
 
 
 class ConnectionState(StrEnum):
@@ -243,7 +246,8 @@ class WorkspaceList(NamedTuple):
 class ChannelFacts:
     """What is known of one channel at `now`, from the state file and from asking just now.
 
-    `facts` are the newest known, `read` those of just now, `failures` what could not be asked.
+    `facts` are the newest known, by name in the order of lists, `read` those of just now,
+    `failures` what could not be asked.
     `is_known` is whether the number itself was read, or so short a while ago that it counts.
     `apps` and `listed` are None where they were not asked for, `numbers` (those of the WABA)
     unless Meta hides the channel's own. `sightings` say when Meta showed number and account, by the
@@ -252,7 +256,7 @@ class ChannelFacts:
 
     channel: Channel
     now: datetime
-    facts: list[Fact] = field(default_factory=list)
+    facts: dict[str, Fact] = field(default_factory=dict)
     account_events: tuple[AccountEvent, ...] = ()
     read: list[Fact] = field(default_factory=list)
     failures: dict[Part, WacoexError] = field(default_factory=dict)
@@ -264,9 +268,6 @@ class ChannelFacts:
     listed: WorkspaceList | None = None
     sightings: dict[str, Sighting] = field(default_factory=dict)
     moved_to: tuple[str, str] | None = None
-    # The values, and the facts that they were taken from: checks look at them many times.
-    _values: Mapping[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _of_values: list[Fact] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -278,12 +279,10 @@ class ChannelFacts:
         """`now` as RFC 3339 in UTC."""
         return to_text(self.now)
 
-    @property
+    @functools.cached_property
     def values(self) -> Mapping[str, Any]:
         """The values of the facts that were given, by name."""
-        if self._of_values is not self.facts:
-            self._values, self._of_values = values_of(self.facts), self.facts
-        return self._values
+        return values_of(self.facts.values())
 
     @property
     def connection(self) -> Connection:
@@ -308,11 +307,10 @@ class ChannelFacts:
         found = self.sighting(WABA_VISIBLE)
         return found if found and found.gone_since else None
 
-    @property
+    @functools.cached_property
     def seen(self) -> AppsSeen | None:
         """The apps among the facts, as they were last read; None where they never were."""
-        name = f"{WABA_PREFIX}{SUBSCRIBED_APPS}"
-        fact = next((fact for fact in self.facts if fact.name == name), None)
+        fact = self.facts.get(_APPS)
         if fact is None:
             return None
         if not (fact.is_available and isinstance(fact.value, list)):
@@ -320,14 +318,10 @@ class ChannelFacts:
         apps = (App(app.get("id"), app.get("name"), app.get("override")) for app in fact.value)
         return AppsSeen(fact.observed_at, apps=tuple(apps))
 
-    def observed_at(self, names: Collection[str] = ()) -> str:
-        """When the oldest of the facts, or of those of these names, was read; else now."""
-        times = (
-            fact.observed_at
-            for fact in self.facts
-            if fact.observed_at and (not names or fact.name in names)
-        )
-        return min(times, default="") or self.now_text
+    def observed_at(self, names: Collection[str]) -> str:
+        """When the oldest of the facts of these names was read; now where there is none."""
+        facts = [self.facts[name] for name in names if name in self.facts]
+        return min((fact.observed_at for fact in facts if fact.observed_at), default=self.now_text)
 
     def take(self, part: Part, answer: list[Fact] | WacoexError) -> None:
         """Take in the answer about a part, or why there is none."""
@@ -338,13 +332,12 @@ class ChannelFacts:
 
     def add(self, facts: Sequence[Fact]) -> None:
         """Take in what was read just now."""
-        by_name = {fact.name: fact for fact in self.facts}
-        known = len(by_name)
-        by_name |= {fact.name: fact for fact in facts}
+        found = self.facts | {fact.name: fact for fact in facts}
         self.read += facts
         # Those that were known keep their places.
-        found = by_name.values()
-        self.facts = list(found) if len(by_name) == known else in_order(found)
+        self.facts = in_order(found) if len(found) > len(self.facts) else found
+        for name in _MADE_OF_FACTS & vars(self).keys():
+            del vars(self)[name]
 
 
 def note_shown(facts: ChannelFacts, name: str, object_id: str, caller: str) -> None:
@@ -395,16 +388,16 @@ def stored_facts(
     events = AccountEvents(state).of_channels(channels)
     found = {}
     for channel in channels:
-        stored = facts.get(channel.channel_id, ())
-        shown = in_order(fact for fact in stored if fact.name not in seen)
+        stored = facts.get(channel.channel_id, {})
+        shown = [stored.pop(name) for name in seen if name in stored]
         found[channel.channel_id] = ChannelFacts(
             channel,
             now,
-            shown,
+            in_order(stored),
             events[channel.channel_id],
             # The name alone says nothing of the connection.
-            is_known=any(fact.name != BUSINESS_NAME for fact in shown),
-            sightings={it.name: Sighting.from_fact(it) for it in stored if it.name in seen},
+            is_known=bool(stored.keys() - {BUSINESS_NAME}),
+            sightings={fact.name: Sighting.from_fact(fact) for fact in shown},
         )
     return found
 

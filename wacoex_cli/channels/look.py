@@ -169,7 +169,9 @@ class Look:
     def keep(self, state: State, found: Collection[ChannelFacts]) -> None:
         """Store what was read, and how many calls it took. Needs a transaction."""
         for facts in found:
-            sightings = [seen.to_fact(name) for name, seen in facts.sightings.items()]
+            # Without a token nobody was asked, so nothing was shown or hidden anew.
+            shown = {} if facts.lacks_token else facts.sightings
+            sightings = [seen.to_fact(name) for name, seen in shown.items()]
             Facts(state).store(facts.channel.channel_id, [*facts.read, *sightings])
         Facts(state).count_calls(self.calls, self._now)
 
@@ -482,7 +484,8 @@ class Look:
 
     def _is_fresh(self, facts: ChannelFacts) -> bool:
         """Whether the number was read within the hour, where reads are rationed."""
-        seen = [fact.observed_at for fact in facts.facts if fact.name in PHONE_NUMBER_FIELDS]
+        known = facts.facts
+        seen = [known[name].observed_at for name in PHONE_NUMBER_FIELDS if name in known]
         if self._calls_before is None or not seen:
             return False
         return timedelta(0) <= self._now - from_text(max(seen)) < REUSABLE_FOR

@@ -51,17 +51,13 @@ SUBSCRIBED_APPS = "subscribed_apps"
 `override` of its callback (Meta: subscribed_apps)."""
 TOKEN_FIELDS = ("is_valid", "type", "app_id", "expires_at", "data_access_expires_at", "scopes")
 """What `debug_token` says about the token in use (Meta: debug_token)."""
-# Where each fact stands in lists.
-_PLACES = {
-    name: place
-    for place, name in enumerate(
-        (
-            *PHONE_NUMBER_FIELDS,
-            *(f"{TOKEN_PREFIX}{name}" for name in TOKEN_FIELDS),
-            *(f"{WABA_PREFIX}{name}" for name in (*WABA_FIELDS, SUBSCRIBED_APPS)),
-        )
-    )
-}
+# The names of facts in the order of lists.
+_IN_LISTS = (
+    *PHONE_NUMBER_FIELDS,
+    *(f"{TOKEN_PREFIX}{name}" for name in TOKEN_FIELDS),
+    *(f"{WABA_PREFIX}{name}" for name in (*WABA_FIELDS, SUBSCRIBED_APPS)),
+)
+_LISTED = frozenset(_IN_LISTS)
 
 
 class Provider(StrEnum):
@@ -229,23 +225,30 @@ class Fact(NamedTuple):
 
     def to_json(self) -> dict[str, object]:
         """The entry of `facts`; a fact that is not available has that word as its value."""
+        name, value, source, observed_at, reason = self
         return {
-            "name": self.name,
-            "value": self.value if self.is_available else NOT_AVAILABLE,
-            "source": self.source,
-            "observed_at": self.observed_at,
-            "reason": self.reason,
+            "name": name,
+            "observed_at": observed_at,
+            "reason": reason,
+            "source": source,
+            "value": value if reason is None else NOT_AVAILABLE,
         }
 
 
 def values_of(facts: Iterable[Fact]) -> dict[str, Any]:
     """The values that were given, by name; what is not available or not given is left out."""
-    return {it.name: it.value for it in facts if it.is_available and it.value is not None}
+    return {
+        name: value for name, value, _, _, reason in facts if reason is None and value is not None
+    }
 
 
-def in_order(facts: Iterable[Fact]) -> list[Fact]:
-    """The number's facts, then those of the token and of the account, each as listed above."""
-    return sorted(facts, key=lambda fact: (_PLACES.get(fact.name, len(_PLACES)), fact.name))
+def in_order(facts: Mapping[str, Fact]) -> dict[str, Fact]:
+    """The number's facts, then those of the token and of the account, each as listed above.
+
+    By name; facts of other names come last.
+    """
+    others = sorted(facts.keys() - _LISTED)
+    return {name: facts[name] for name in (*_IN_LISTS, *others) if name in facts}
 
 
 def from_node(

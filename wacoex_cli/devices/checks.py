@@ -68,9 +68,9 @@ def check_supported(devices: Iterable[Device], channel: str) -> list[Finding]:
 
 def _check_unused(linked: Sequence[Device], channel: str, now: datetime) -> list[Finding]:
     unused = {
-        device.device_id: (now - from_text(device.last_used_at), device)
+        device.device_id: (age, device)
         for device in linked
-        if device.last_used_at and now - from_text(device.last_used_at) >= WARNED_AFTER
+        if device.last_used_at and (age := now - from_text(device.last_used_at)) >= WARNED_AFTER
     }
     if not unused:
         return []

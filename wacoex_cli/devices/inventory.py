@@ -5,7 +5,7 @@ Each call that changes something is one transaction.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wacoex_cli.channels import registry
 from wacoex_cli.channels.facts import CHANNELS, connected_at
@@ -33,7 +33,7 @@ from wacoex_cli.terminal.layout import Column
 from wacoex_cli.terminal.render import ForPerson, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from wacoex_cli.channels.model import Channel
@@ -137,14 +137,21 @@ def inventory(state: State, channel: Channel, now: datetime) -> Inventory:
 
 
 def inventories(
-    state: State, channels: Sequence[Channel], now: datetime, known: ReadOnce | None = None
+    state: State,
+    channels: Sequence[Channel],
+    now: datetime,
+    known: ReadOnce | None = None,
+    values: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> dict[int, Inventory]:
     """What is known about the companions of each of these channels, by channel_id.
 
-    `known` is what the caller has read of these channels.
+    `known` and `values`, those of its facts, are what the caller has read of each channel.
     """
     keys = [channel.channel_id for channel in channels]
-    breaks = _last_breaks(state, channels, now, known or read_once(state, channels))
+    if values is None:
+        facts = Facts(state).facts_by_channel(["last_onboarded_time"], channels)
+        values = {key: values_of(own.values()) for key, own in facts.items()}
+    breaks = _last_breaks(channels, now, known or read_once(state, channels), values)
     answers = Probes(state).answers(keys)
     devices, said = Devices(state).listed_by_channel(keys), Devices(state).last_confirmations(keys)
     alone = Devices(state).primary_only_by_channel(keys)
@@ -259,16 +266,18 @@ def _demand_slot(state: State, channel: Channel, device: Device, now: datetime) 
 
 
 def _last_breaks(
-    state: State, channels: Sequence[Channel], now: datetime, known: ReadOnce
+    channels: Sequence[Channel],
+    now: datetime,
+    known: ReadOnce,
+    values: Mapping[int, Mapping[str, Any]],
 ) -> dict[int, Break | None]:
     """When all companions were last unlinked, by connecting or by offboarding; by channel_id."""
-    facts = Facts(state).facts_by_channel(["last_onboarded_time"], channels)
     connected = EvidenceKind.CONNECTED
     signs = known.newest.up_to(to_text(now), {connected})
     found = {}
     for channel in channels:
         sign = signs.get((channel.channel_id, connected))
-        onboarded = connected_at(values_of(facts.get(channel.channel_id, ())))
+        onboarded = connected_at(values.get(channel.channel_id, {}))
         breaks = breaks_in(known.account_events[channel.channel_id])
         if onboarded:
             breaks.append(Break(to_text(onboarded), "connecting", "meta"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wacoex_cli.devices.model import (
     Device,
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.state import Row, State
 
 _AMONG = "channel_id IN (SELECT value FROM json_each(?))"
-_DEVICES = "SELECT * FROM devices"
-_CONFIRMATIONS = "SELECT * FROM device_confirmations"
+_DEVICES = f"SELECT {', '.join(Device._fields)} FROM devices"
+_CONFIRMATIONS = (
+    f"SELECT channel_id, {', '.join(ListConfirmation._fields)} FROM device_confirmations"
+)
 _HIGHEST = "SELECT COALESCE(MAX(device_id), 0) FROM devices"
 _NEWEST_OPEN = (
     "SELECT * FROM probes WHERE channel_id = ? AND ended_at IS NULL AND began_at >= ?"
@@ -53,17 +55,18 @@ class Devices:
     def listed_by_channel(self, channel_ids: Sequence[int]) -> dict[int, list[Device]]:
         """The same for each of these channels."""
         found: dict[int, list[Device]] = {channel_id: [] for channel_id in channel_ids}
-        for row in self._state.rows(
+        for row in self._state.tuples(
             f"{_DEVICES} WHERE {_AMONG} AND removed_at IS NULL ORDER BY device_id",
             [json.dumps(channel_ids)],
         ):
-            found[row["channel_id"]].append(_device(row))
+            device = _device(row)
+            found[device.channel_id].append(device)
         return found
 
     def find(self, device_id: int) -> Device | None:
         """The companion of that number, removed or not."""
-        row = self._state.row(f"{_DEVICES} WHERE device_id = ?", [device_id])
-        return _device(row) if row else None
+        rows = self._state.tuples(f"{_DEVICES} WHERE device_id = ?", [device_id])
+        return _device(rows[0]) if rows else None
 
     def insert(self, device: Device) -> Device:
         """List a companion; returns it with its number, the number it came with is ignored."""
@@ -119,10 +122,10 @@ class Devices:
 
     def last_confirmations(self, channel_ids: Sequence[int]) -> dict[int, ListConfirmation]:
         """Who last said that the list of each of these channels is complete, and when."""
-        rows = self._state.rows(
+        rows = self._state.tuples(
             f"{_CONFIRMATIONS} WHERE {_AMONG} ORDER BY confirmed_at", [json.dumps(channel_ids)]
         )
-        return {row["channel_id"]: _confirmation(row) for row in rows}
+        return {channel_id: ListConfirmation(*said) for channel_id, *said in rows}
 
     def primary_only_by_channel(
         self, channel_ids: Sequence[int]
@@ -131,13 +134,16 @@ class Devices:
 
         By channel_id, of these channels; one without such a time is left out.
         """
-        among = [json.dumps(channel_ids)]
-        devices: dict[int, list[Device]] = defaultdict(list)
-        for row in self._state.rows(f"{_DEVICES} WHERE {_AMONG}", among):
-            devices[row["channel_id"]].append(_device(row))
         confirmed: dict[int, list[ListConfirmation]] = defaultdict(list)
-        for row in self._state.rows(f"{_CONFIRMATIONS} WHERE {_AMONG}", among):
-            confirmed[row["channel_id"]].append(_confirmation(row))
+        # Only a list without companions says that nothing but the phone can send.
+        for channel_id, *said in self._state.tuples(
+            f"{_CONFIRMATIONS} WHERE {_AMONG} AND companions = 0", [json.dumps(channel_ids)]
+        ):
+            confirmed[channel_id].append(ListConfirmation(*said))
+        devices: dict[int, list[Device]] = defaultdict(list)
+        for row in self._state.tuples(f"{_DEVICES} WHERE {_AMONG}", [json.dumps(list(confirmed))]):
+            device = _device(row)
+            devices[device.channel_id].append(device)
         found = {key: primary_only(devices.get(key, ()), confirmed[key]) for key in confirmed}
         return {channel_id: intervals for channel_id, intervals in found.items() if intervals}
 
@@ -213,13 +219,15 @@ class Probes:
         return Probe(**{**row, "heard": heard}, words=tuple(map(_word, words)))
 
 
-def _device(row: Row) -> Device:
-    visible = None if row["visible"] is None else bool(row["visible"])
-    return Device(**{**row, "kind": DeviceKind(row["kind"]), "visible": visible})
-
-
-def _confirmation(row: Row) -> ListConfirmation:
-    return ListConfirmation(*(row[name] for name in ListConfirmation._fields))
+def _device(row: Sequence[Any]) -> Device:
+    device_id, channel_id, kind, name, linked_at, relinked_at, last_used_at, visible, removed_at = (
+        row
+    )
+    return Device(
+        *(device_id, channel_id, DeviceKind(kind), name, linked_at, relinked_at, last_used_at),
+        visible=None if visible is None else bool(visible),
+        removed_at=removed_at,
+    )
 
 
 def _word(row: Row) -> ProbeWord:

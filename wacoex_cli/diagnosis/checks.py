@@ -60,7 +60,7 @@ CHANNEL_CHECKS: tuple[Callable[[Snapshot, ChannelView], Iterable[Finding]], ...]
     lambda at, it: check_sending(it.facts, it.connection, it.taken_in_24_hours),
     lambda at, it: check_webhooks(it, at.now),
     lambda at, it: it.inventory.findings,
-    lambda at, it: check_partners(it.facts, it.partner, is_direct=False),
+    lambda at, it: check_partners(it.facts, it.connection, it.partner, is_direct=False),
     lambda at, it: check_understood(at.unclear.get(it.name, ()), it.name),
     lambda at, it: rank_causes(it.unsupported, it.name, at.now) if it.unsupported.messages else (),
     lambda at, it: check_missing(
@@ -151,7 +151,7 @@ def check_access(facts: ChannelFacts) -> list[Finding]:
     name, seen = facts.name, facts.now_text
     if facts.lacks_token:
         return [missing_token(name, seen)]
-    said = values_of(facts.facts if facts.is_known else facts.read)
+    said = facts.values if facts.is_known else values_of(facts.read)
     if not (said or facts.failures):
         return []
     read = [fact.observed_at for fact in facts.read if fact.name.startswith(TOKEN_PREFIX)]
@@ -217,8 +217,9 @@ def check_attached(facts: ChannelFacts, configured_app_id: str | None) -> list[F
     seen, is_meta = facts.seen, facts.channel.provider is Provider.META
     if not app_id or seen is None or seen.apps is None or not is_meta:
         return []
-    is_attached = any(app.id == app_id for app in seen.apps)
-    hook = Subscribed(app_id, is_attached, None, is_active=True, why=_BY_APP_ALONE)
+    if any(app.id == app_id for app in seen.apps):
+        return []
+    hook = Subscribed(app_id, False, None, is_active=True, why=_BY_APP_ALONE)
     found = check_subscription(hook, facts.name, seen.observed_at)
     return [finding for finding in found if finding.severity is not Severity.UNKNOWN]
 

@@ -340,7 +340,7 @@ def _details(view: ChannelView) -> dict[str, Any]:
     opened_at = view.standing.last_opened_at
     return {
         **view.channel.to_json(),
-        "facts": [fact.to_json() for fact in view.facts.facts],
+        "facts": [fact.to_json() for fact in view.facts.facts.values()],
         "failures": [
             {"code": error.code, "message": error.message, "details": error.details}
             for error in view.facts.failures.values()

@@ -545,7 +545,8 @@ def _views(
     addresses = Signs(state).addresses_by_channel(channels)
     known = ReadOnce(addresses, of_accounts, NewestSigns(state, addresses))
     standing_of = standings(workspace, channels, now, known=known)
-    listed = inventories(state, channels, now, known)
+    values = {key: facts.values for key, facts in found.items()}
+    listed = inventories(state, channels, now, known, values)
     numbers = Numbers(state, known.addresses)
     partners = rows_of(workspace, channels, numbers, now)
     trouble, taken = _of_broadcasts(state, channels, now)

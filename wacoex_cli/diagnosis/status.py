@@ -39,7 +39,7 @@ from wacoex_cli.terminal.render import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from wacoex_cli.diagnosis.snapshot import ChannelView, Snapshot
@@ -261,10 +261,7 @@ def _channel_data(channel: ChannelStatus, now: datetime) -> dict[str, Any]:
         },
         "inactivity": view.standing.to_json(),
         "partner": {"expected": expected.label, "seen": is_seen(expected, view.facts.seen)},
-        "facts": [
-            {**fact.to_json(), "age_seconds": _age_seconds(fact, now)}
-            for fact in [*view.facts.facts, _last_opened(view.standing)]
-        ],
+        "facts": _facts_data([*view.facts.facts.values(), _last_opened(view.standing)], now),
         "findings": [finding.to_json() for finding in channel.findings],
         "failures": [
             {"code": error.code, "message": error.message, "hint": error.hint}
@@ -286,10 +283,16 @@ def _inside(value: object, key: str) -> Any:
     return value.get(key) if isinstance(value, dict) else None
 
 
-def _age_seconds(fact: Fact, now: datetime) -> int | None:
-    if not fact.observed_at:
+def _facts_data(facts: Sequence[Fact], now: datetime) -> list[dict[str, object]]:
+    """The entries of `facts`, with the age of each: most of them were read at the same moment."""
+    ages = {at: _age_seconds(at, now) for at in {fact.observed_at for fact in facts}}
+    return [{"age_seconds": ages[fact.observed_at], **fact.to_json()} for fact in facts]
+
+
+def _age_seconds(observed_at: str, now: datetime) -> int | None:
+    if not observed_at:
         return None
-    return max(0, int((now - from_text(fact.observed_at)).total_seconds()))
+    return max(0, int((now - from_text(observed_at)).total_seconds()))
 
 
 def _row(channel: ChannelStatus) -> tuple[object, ...]:
@@ -307,7 +310,9 @@ def _row(channel: ChannelStatus) -> tuple[object, ...]:
 
 def _fact_rows(channel: ChannelStatus, now: datetime) -> Iterator[tuple[str, ...]]:
     known = [
-        fact for fact in channel.view.facts.facts if fact.value is not None or not fact.is_available
+        fact
+        for fact in channel.view.facts.facts.values()
+        if fact.value is not None or not fact.is_available
     ]
     for fact in [*known, _last_opened(channel.view.standing)] if known else []:
         yield (

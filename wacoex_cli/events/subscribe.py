@@ -109,7 +109,7 @@ async def look_beside(
     """
     if facts.apps is None or facts.apps.apps is None:
         return None
-    token_app = next((fact for fact in facts.facts if fact.name == "token.app_id"), None)
+    token_app = facts.facts.get("token.app_id")
     app_id = workspace.settings_for(facts.name).meta_app_id or (token_app and token_app.value)
     failed = facts.failures.get("token")
     reason = failed.message if failed else token_app and token_app.reason

@@ -130,8 +130,9 @@ class Places:
         """By the accounts that a channel has or had, and by the portfolio that owns it."""
         owners, found = Facts(self._state).facts_by_channel([_OWNER]), defaultdict(list)
         for channel in self._channels:
-            owner = next((fact.value for fact in owners.get(channel.channel_id, ())), None)
-            portfolio = owner.get("id") if isinstance(owner, dict) else None
+            owner = owners.get(channel.channel_id, {}).get(_OWNER)
+            named = owner.value if owner else None
+            portfolio = named.get("id") if isinstance(named, dict) else None
             for account in {channel.waba_id, *channel.former("waba_id"), portfolio} - {None}:
                 found[str(account)].append(channel)
         return found

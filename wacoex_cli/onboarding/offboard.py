@@ -484,7 +484,7 @@ def _seen_before(context: Context) -> set[str]:
         listed = kept[step].answer.get(CONNECTED_SAYS) if step in kept else None
         there |= set(listed) if isinstance(listed, list) else set()
     facts = Facts(context.state).facts_by_channel(["is_on_biz_app"])
-    values = values_of(facts.get(context.channel.channel_id, ()))
+    values = values_of(facts.get(context.channel.channel_id, {}).values())
     return there | ({META} if values.get("is_on_biz_app") is True else set())
 
 

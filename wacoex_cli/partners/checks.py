@@ -67,9 +67,12 @@ class _Reported(NamedTuple):
     values: Mapping[str, str] = {}
 
 
-def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_direct: bool) -> list[Finding]:
+def check_partners(
+    facts: ChannelFacts, connection: Connection, rows: PartnerRows, *, is_direct: bool
+) -> list[Finding]:
     """WX202, WX205, WX207, WX209, WX211 and WX216: who holds the WABA, and what Meta asks of it.
 
+    `connection` is what follows from the facts.
     `is_direct` is whether somebody asked for this check by itself just now: then it says what
     Meta and respond.io did not say, else that stands once for all channels (WX709).
     """
@@ -78,7 +81,7 @@ def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_direct: bool) -
     seen, listed = (facts.apps if is_direct else facts.seen), facts.listed
     found = []
     if seen is not None and (is_direct or seen.apps is not None):
-        found += check_partner(rows.expected, seen, facts.connection, name, now)
+        found += check_partner(rows.expected, seen, connection, name, now)
         found += check_override(
             rows.expected,
             seen,
@@ -92,7 +95,7 @@ def check_partners(facts: ChannelFacts, rows: PartnerRows, *, is_direct: bool) -
         listed = None
     drifts = rule.drifts(facts, rows)
     if listed or drifts:
-        found += check_drift(listed, drifts, facts.connection, name)
+        found += check_drift(listed, drifts, connection, name)
     found += check_routing(rows.routed, rows.expected, name)
     found += check_currency(values, rows.expected, name, now, read_at)
     return found + check_account(

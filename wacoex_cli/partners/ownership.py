@@ -182,7 +182,14 @@ def _judged(facts: ChannelFacts, rows: PartnerRows) -> CheckedPartner:
         seen,
         tuple(rule.evidence(rows.expected, seen, facts.values, read_at)),
         tuple(rule.drifts(facts, rows)),
-        tuple(worst_first([*check_partners(facts, rows, is_direct=True), *_unseen(facts)])),
+        tuple(
+            worst_first(
+                [
+                    *check_partners(facts, facts.connection, rows, is_direct=True),
+                    *_unseen(facts),
+                ]
+            )
+        ),
         tuple(
             facts.failures[part]
             for part in ("number", "respondio")
