@@ -328,7 +328,7 @@ class Sender:
     def __init__(self, state: Any, ledger: Ledger, broadcast: Broadcast, order: Order) -> None:
         self.state = state
         self._process = _LockedRun(state, broadcast, ledger.clock)
-        provider: Any = SimpleNamespace(endpoint=None, told_limit=lambda: None)
+        provider: Any = SimpleNamespace(endpoint=None, stated_limit=lambda: None)
         self.run = self._process.begin(provider, ledger.channel, order)
         self.guard = RunGuard(state, ledger.clock, self.run)
         self._now = ledger.clock.now

@@ -657,7 +657,7 @@ def join(state, clock):
             started_at=clock.monotonic(),
             order=SendOrder(20.0),
             endpoint=ACCOUNT,
-            told_limit=lambda: account.reported,
+            stated_limit=lambda: account.reported,
         )
         return Sender(Trader(own, presence, clock, run), account, jitter)
 

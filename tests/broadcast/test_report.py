@@ -311,7 +311,7 @@ def test_when_everybody_left_is_held_there_is_no_time_left_to_estimate() -> None
 
 
 def test_a_limit_that_the_api_tells_is_shown() -> None:
-    shot = BUSY._replace(told_limit=5.0)
+    shot = BUSY._replace(stated_limit=5.0)
 
     assert report.lines(shot)[0].startswith(
         "19/s now, most in one second: 20, the API takes 5/s, about"

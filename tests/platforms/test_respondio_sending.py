@@ -122,10 +122,10 @@ def test_only_a_2xx_with_an_id_is_taken_and_no_5xx_is_ever_declined(
 
 def test_sending_waits_for_no_turn_and_learns_from_every_answer(client, clock) -> None:
     async def three(respondio: RespondIO) -> list[float | None]:
-        answer = [respondio.told_limit(SENDING)]
+        answer = [respondio.stated_limit(SENDING)]
         for _ in range(3):
             await respondio.send_message(ANA, BODY)
-            answer.append(respondio.told_limit(SENDING))
+            answer.append(respondio.stated_limit(SENDING))
         return answer
 
     limits = [said(429, **{"X-RateLimit-Limit": text}) for text in ("8", "200", "12")]
@@ -137,7 +137,7 @@ def test_sending_waits_for_no_turn_and_learns_from_every_answer(client, clock) -
 def test_a_limit_is_not_told_until_an_answer_names_one(client) -> None:
     async def first(respondio: RespondIO) -> float | None:
         await respondio.send_message(ANA, BODY)
-        return respondio.told_limit(SENDING)
+        return respondio.stated_limit(SENDING)
 
     assert client(first, httpx.Response(200, json={"messageId": 1})) is None
 

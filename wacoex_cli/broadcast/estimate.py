@@ -65,9 +65,9 @@ def way_through(
     allowed, why = MESSAGES_PER_SECOND, "Meta's limit for a number in Coexistence"
     if provider.endpoint is not None:
         stored = (
-            Paces(state).load(provider.endpoint, UNREPORTED_MESSAGES_PER_SECOND, clock).told_limit
+            Paces(state).load(provider.endpoint, UNREPORTED_MESSAGES_PER_SECOND, clock).stated_limit
         )
-        limit = provider.told_limit() or stored
+        limit = provider.stated_limit() or stored
         allowed = min(allowed, limit or UNREPORTED_MESSAGES_PER_SECOND)
         why = f"what {provider.kind.known_as} says it allows"
         if limit is None:

@@ -19,7 +19,7 @@ ID_NAMES = ("phone_number_id", "waba_id", "respondio_channel_id")
 RE_REGISTERED = "USER_RE_REGISTERED"
 """The reason of a removal that WhatsApp usually takes back by itself."""
 OFFBOARDED_HERE = "WACOEX_OFFBOARDED"
-"""No event of Meta's: `wacoex offboard` saw the proof, where Meta told of no removal."""
+"""No event of Meta's: `wacoex offboard` saw the proof, where Meta reported no removal."""
 META = "meta"
 NOT_AVAILABLE = "not_available"
 WABA_PREFIX = "waba."
@@ -310,7 +310,7 @@ class EvidenceKind(StrEnum):
 class Sign(NamedTuple):
     """One dated fact. `at` is RFC 3339 in UTC, `source` is `meta`, `respondio` or `person`.
 
-    `said_by` names the person who confirmed, or the event that told it.
+    `said_by` names the person who confirmed, or the event that reported it.
     """
 
     address: str

@@ -150,8 +150,8 @@ def primary_only(
     Such a time begins when somebody confirms that the list is complete while it holds no
     companion; that one was unlinked or removed is not enough. It ends when the next companion is
     linked. `devices` are all that were ever listed, removed ones too. One that is reported later
-    but was linked before the confirmation shows that the list was not complete. Which one was told
-    of later is seen by its number: a clock may go back.
+    but was linked before the confirmation shows that the list was not complete. Its number
+    shows which one was reported later: a clock may go back.
     """
     known = list(devices)
     found: list[Interval] = []

@@ -622,9 +622,9 @@ def send(
 def _ping(workspace: Workspace, exit_status: int, log: Callable[[str], None]) -> None:
     """Call `URL/<exit status>` if a heartbeat URL is set: one try of at most 5 seconds.
 
-    Never raises and never quotes the URL, which whoever knows it could call. A URL that cannot
-    be used is warned about; that nobody answered goes to `log`, because whoever watches the
-    heartbeat learns it anyway.
+    Never raises and never quotes the URL, which anybody who knows it could call. A URL that cannot
+    be used is warned about; that nobody answered goes to `log`, because the person who
+    watches the heartbeat learns it anyway.
     """
     try:
         secret = workspace.secrets.find("heartbeat-url")

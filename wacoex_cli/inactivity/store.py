@@ -162,7 +162,7 @@ class Reminders:
         )
 
     def remind_again(self, token_hash: str, at: datetime) -> None:
-        """Keep that whoever got a link wants another notice from a moment on."""
+        """Keep that the person with a link wants another notice from a moment on."""
         self._state.execute(
             "UPDATE confirmation_links SET remind_at = ? WHERE token_hash = ?",
             [to_text(at), token_hash],

@@ -454,7 +454,7 @@ class Held(NamedTuple):
 class RunProgress(NamedTuple):
     """What is known about a broadcast at one moment. Rates are messages per second.
 
-    `held` comes soonest first. `told_limit` is what the API says that it takes, `finished_rate`
+    `held` comes soonest first. `stated_limit` is what the API says that it takes, `finished_rate`
     how many rows a second were done with over the last minute; None while it is not known.
     """
 
@@ -463,7 +463,7 @@ class RunProgress(NamedTuple):
     peak: int
     codes: tuple[CodeCount, ...] = ()
     held: tuple[Held, ...] = ()
-    told_limit: float | None = None
+    stated_limit: float | None = None
     finished_rate: float | None = None
     canary_rows: int = 0
 

@@ -143,7 +143,7 @@ def _judged(found: Glimpse, form: str) -> str | None:
 
 
 async def _addresses(host: str, port: int) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """What a name stands for. Empty when that cannot be told: then the request says it."""
+    """The addresses of a name. Empty when they cannot be found: the request then says why."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

@@ -241,7 +241,7 @@ class MediaDesk:
 async def _in_thread(work: Callable[[], Found]) -> Found:
     """Do it beside the event loop: the state file may be busy for long.
 
-    Whoever is cancelled meanwhile waits for its end: a lock that is being taken is ours to release.
+    A task that is cancelled meanwhile waits for its end: it must release a lock being taken.
     """
     working = asyncio.create_task(asyncio.to_thread(work))
     try:

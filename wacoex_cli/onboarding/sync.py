@@ -45,7 +45,7 @@ _UNSURE = (
 class CopyProgress(NamedTuple):
     """What has come in. `phases` is the highest percentage reported of each phase of the history.
 
-    `declined_at` is when Meta told that the owner of the phone shares no history.
+    `declined_at` is when Meta reported that the owner of the phone shares no history.
     """
 
     contacts: int

@@ -252,7 +252,7 @@ class Projection(NamedTuple):
 def read_moment(value: object) -> str | None:
     """The moment as RFC 3339 in UTC, None when it is none.
 
-    Takes seconds, milli-, micro- and nanoseconds since 1970, told apart by their size, and
+    Takes seconds, milli-, micro- and nanoseconds since 1970, distinguished by their size, and
     RFC 3339; both platforms document one and send another.
     """
     if value is None:

@@ -83,7 +83,7 @@ class PeopleGuard:
     def without_enough(self, holder: str, claims: Sequence[Claim]) -> tuple[Claim, ...]:
         """The claims without those of people who have had enough, whose rows are skipped.
 
-        Asked in the transaction of the claim: whoever claims after it sees this one.
+        Asked in the transaction of the claim: a process that claims after it sees this one.
         """
         if not (self._holds and claims):
             return tuple(claims)

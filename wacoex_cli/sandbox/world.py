@@ -585,7 +585,7 @@ class World:
     def user_id(self, person: str) -> str:
         """The id of a person for this business, by number (E.164) or by the id itself.
 
-        Whoever is named here is known from then on.
+        A person who is named here is known from then on.
         """
         found = next((name for name, phone in self.user_ids.items() if phone == person), None)
         if found is None:

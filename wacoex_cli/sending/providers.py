@@ -138,7 +138,7 @@ class SendingProvider(ABC):
     limit_error: WacoexError | None = None
     links: LinkChecker | None = None
 
-    def told_limit(self) -> float | None:
+    def stated_limit(self) -> float | None:
         """Messages per second that the endpoint said it allows; None while it has not."""
         return None
 
@@ -293,9 +293,9 @@ class RespondIOProvider(SendingProvider):
         self._channel = channel
         self.meta = meta
 
-    def told_limit(self) -> float | None:
+    def stated_limit(self) -> float | None:
         """What `X-RateLimit-Limit` of the newest answer said (respond.io: rate limits)."""
-        return self._api.told_limit(SENDING)
+        return self._api.stated_limit(SENDING)
 
     async def find_versions(self, name: str, reads: SendingReads) -> list[Template]:
         """The template as respond.io has it; raises like `templates.reading.find_versions`.

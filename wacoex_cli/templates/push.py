@@ -44,7 +44,7 @@ _PENDING = "PENDING"
 
 
 class TemplateWriter(Protocol):
-    """Whoever reads and writes the templates of a WABA."""
+    """An API that reads and writes the templates of a WABA."""
 
     async def templates(self, waba_id: str, /, *, name: str | None = None) -> list[Record]:
         """See `Meta.templates`."""

@@ -57,7 +57,7 @@ DryRunOption = Annotated[
 
 
 class Running(NamedTuple):
-    """The command in force, for whoever has to report how it failed."""
+    """The command that runs, for the code that reports how it failed."""
 
     invocation: Invocation
     path: CommandPath
