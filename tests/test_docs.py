@@ -129,7 +129,7 @@ def test_every_command_in_the_text_parses(page: str, line: str) -> None:
     assert {word for word in words if word.startswith("-")} <= options, f"{page}: {line}"
 
 
-def test_a_difference_is_seen_and_times_are_none() -> None:
+def test_a_difference_is_seen_and_times_do_not_count() -> None:
     stands = ["ok  shop  in 12 days  2026-11-29 10:00 UTC", "..."]
 
     assert agrees(["ok shop  in 1 day  2027-01-02 23:59 UTC", "more", "lines"], stands)

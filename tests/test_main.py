@@ -75,7 +75,7 @@ def test_an_argument_that_is_no_text_is_a_usage_error(run) -> None:
     assert ended.err.startswith("error: an argument is not text")
 
 
-def test_unfit_settings_are_told_as_json_when_asked(run) -> None:
+def test_wrong_settings_are_reported_as_json_when_asked(run) -> None:
     ended = run("channel", "list", "--json", env={"WACOEX_TIMEZONE": "Mars/Base"})
 
     assert ended.code == 2

@@ -139,7 +139,7 @@ def test_an_answer_that_quotes_the_token_is_not_passed_on(
 
     assert ended.code in {4, 5, 6}
     assert "Traceback" in ended.err
-    # What Meta says about a refusal is told, with stars in place of the token.
+    # The output shows what Meta says about a refusal, with stars in place of the token.
     assert ("****" in ended.out + ended.err) == (form == "error" and status != 302)
     assert not betrayed(ended.out + ended.err)
     assert files_that_betray(tmp_path) == []

@@ -248,7 +248,7 @@ def test_the_phone_column_is_the_one_with_the_most_specific_name(columns: str, c
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "unreadable_file", "an old `.xls`"),
     ],
 )
-def test_an_unfit_file_is_refused_with_the_place_and_the_way_out(
+def test_a_file_that_cannot_be_used_is_refused_with_the_place_and_the_remedy(
     content: str | bytes, code: str, message: str
 ) -> None:
     error = refused(content)

@@ -123,7 +123,7 @@ class Home:
         return process
 
     def end_all(self) -> None:
-        """Kill what still runs: it would send to whoever uses the sandbox next."""
+        """Kill what still runs: it would send to the next user of the sandbox."""
         for process in self._started:
             if process.poll() is None:
                 process.kill()

@@ -501,7 +501,7 @@ class _Workspace(Workspace):
 class _Mortal:
     """A state file whose process may die before and after each commit.
 
-    After one, whoever else runs may get its turn.
+    After one, another task may get its turn.
     """
 
     def __init__(self, inner: State, parent: Any) -> None:

@@ -78,7 +78,7 @@ SHOP = {"catalog": "77", "card.0.header": "A-1", "card.1.header": "A-2"}
 
 
 def in_cards(count: int, **values: str) -> dict[str, str]:
-    """The same values in each card, told apart by the card's number."""
+    """The same values in each card, distinguished by the card's number."""
     return {
         f"card.{card}.{key.replace('_', '.')}": f"{value}{card}"
         for card in range(count)

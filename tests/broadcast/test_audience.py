@@ -207,7 +207,7 @@ def test_send_in_one_go_takes_sources_too(shop, cli, sent):
         ("--from", "nowhere.csv", "unreadable_file"),
     ],
 )
-def test_a_source_that_is_none_is_refused(shop, cli, people, option, source, code):
+def test_a_source_that_cannot_be_used_is_refused(shop, cli, people, option, source, code):
     planned = cli("broadcast", "plan", people, *PLAIN, option, source, "--json")
     assert [error["code"] for error in planned.envelope["errors"]] == [code] and planned.code == 2
     assert not shop.state.rows("SELECT 1 FROM broadcasts")

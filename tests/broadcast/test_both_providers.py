@@ -165,7 +165,7 @@ def test_statuses_move_the_rows(shop, strike, cli, tmp_path, eventually, provide
 
     shop.send(broadcast, during=reported)
     if provider is Provider.META:
-        archive = tmp_path / "told.ndjson"
+        archive = tmp_path / "statuses.ndjson"
         emitted = shop.world.outbox.emitted(shop.world.monotonic() + 1.0)
         archive.write_text("".join(f"{json.dumps(entry)}\n" for entry in emitted))
         assert cli("events", "import", archive).code == 0
@@ -340,9 +340,9 @@ def test_a_dead_meta_token_does_not_keep_respond_io_from_sending(shop, cli, prov
     planned = cli("broadcast", "plan", shop.people(1), *options, "--json")
 
     assert planned.code == 0
-    [untold] = [finding for finding in planned.data["findings"] if finding["id"] == "WX709"]
-    assert untold["severity"] == "unknown"
-    assert untold["evidence"][0]["source"] == "meta"
+    [unknown] = [finding for finding in planned.data["findings"] if finding["id"] == "WX709"]
+    assert unknown["severity"] == "unknown"
+    assert unknown["evidence"][0]["source"] == "meta"
     assert cli("broadcast", "send", "--yes").code == 0
 
 

@@ -243,7 +243,9 @@ def test_a_template_that_cannot_be_read_is_uncertain_with_the_day_it_is_known_fr
     assert reached(shop) == [ANA, BEN]
 
 
-def test_an_edit_that_meta_told_of_stops_what_cannot_be_read(shop, control, cli, renewal):
+def test_an_edit_that_meta_reported_stops_a_template_that_cannot_be_read(
+    shop, control, cli, renewal
+):
     number = renewal()
     reported(shop, "message_template_components_update", message_template_element="Buy now")
     control("faults", faults=[UNREADABLE])
@@ -377,7 +379,7 @@ def test_while_rows_wait_for_hours_the_template_is_read_again(shop, eventually):
 
 
 @pytest.mark.parametrize(("now", "category"), [("MARKETING", "MARKETING"), ("UTILITY", "UTILITY")])
-def test_a_copy_of_metas_list_loosens_nothing_that_meta_told(shop, now, category):
+def test_a_copy_of_metas_list_never_overrules_what_meta_reported(shop, now, category):
     broadcast = shop.planned(2)
     reported(shop, **OPENING, previous_category="UTILITY", new_category=now)
     copy = planned_template(broadcast)

@@ -1,4 +1,4 @@
-"""How a run ends, whatever breaks: no row stays claimed, and whoever goes on can go on."""
+"""How a run ends, whatever breaks: no row stays claimed, and the next run can continue."""
 
 from __future__ import annotations
 

@@ -202,7 +202,7 @@ def test_an_offer_that_ended_meanwhile_is_not_sent(shop):
     assert caught.value.code == "offer_over"
 
 
-def test_a_mistake_in_a_file_of_values_is_told_before_the_first_row(shop, cli):
+def test_a_mistake_in_a_file_of_values_is_reported_before_the_first_row(shop, cli):
     people = shop.people(1)
     toml = shop.directory / "values.toml"
     toml.write_text('1 = "Ana"\nheader = "menu.jpg"\n', encoding="utf-8")

@@ -56,7 +56,7 @@ CLOCK = SystemClock()
 
 
 class Record:
-    """Stands for the state file: hands out claims once, remembers what it was told."""
+    """Stands for the state file: hands out claims once, remembers its reports."""
 
     def __init__(self, rows, *, slots_in=0.02, fails_at=0):
         self.claims = tuple(
@@ -161,7 +161,7 @@ def test_what_a_failed_tick_could_not_record_is_recorded_by_the_last_one():
     assert len(record.reports[-1].settled) == 3
 
 
-def test_an_error_nobody_expected_makes_the_row_ambiguous_and_is_told():
+def test_an_unexpected_error_makes_the_row_ambiguous_and_is_raised():
     record, network = Record(3), Network(error=ValueError("odd"))
 
     with pytest.raises(ValueError, match="odd"):
@@ -445,9 +445,7 @@ def test_the_time_left_is_right_within_a_fifth_after_the_first_tenth(
             assert shot.seconds_left == pytest.approx(whole - now, rel=0.2, abs=1.0)
 
 
-def test_what_is_told_about_the_rate_comes_from_the_sender_and_the_last_minute(
-    clock, join, plan_rows
-):
+def test_the_reported_rate_comes_from_the_sender_and_the_last_minute(clock, join, plan_rows):
     sender = join(plan_rows(2_000))
     for _ in range(90):
         claims = sender(Report(room=10)).claims

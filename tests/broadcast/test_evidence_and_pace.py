@@ -337,7 +337,7 @@ def read(**changes: Any) -> Candidate | None:
     return candidate(item(**changes), 4242, "spring_offer", ["en_US"])
 
 
-def test_an_item_of_the_list_that_is_told_whole_is_sure():
+def test_a_complete_item_of_the_list_is_sure():
     found = read()
 
     assert found is not None
@@ -377,7 +377,7 @@ def test_what_contradicts_the_row_is_no_candidate(changes):
         {"messageId": "x"},
     ],
 )
-def test_what_is_not_told_leaves_it_possible_but_not_sure(changes):
+def test_an_item_with_a_missing_part_is_possible_but_not_sure(changes):
     found = read(**changes)
 
     assert found is not None
@@ -694,7 +694,7 @@ def test_processes_that_use_one_account_share_its_limit(clock, join, plan_rows):
     assert len(account.arrived) >= 0.94 * 30 * 10
 
 
-def test_until_a_limit_is_told_five_a_second_are_sent(clock, join, plan_rows):
+def test_five_messages_a_second_are_sent_until_a_limit_is_stated(clock, join, plan_rows):
     account = Account(20)
     account.is_silent = True
     pass_time(clock, 10.0, join(plan_rows(100), account))
@@ -720,7 +720,7 @@ def test_a_limit_that_falls_and_rises_is_followed(clock, join, plan_rows):
     assert 92 <= len(risen) <= 100
 
 
-def test_a_limit_that_is_told_again_undoes_nothing_that_refusals_taught():
+def test_a_limit_that_is_stated_again_keeps_what_refusals_taught():
     pace = with_limit(fresh(5.0, 0.0), 10.0, 1.0)
     assert pace.interval == slot_interval(10.0)
 

@@ -1,4 +1,4 @@
-"""A broadcast that minds a canary, the hours of its people, and the clock.
+"""A broadcast that keeps to a canary, the hours of its people, and the clock.
 
 What becomes of the first few messages decides about the rest.
 """
@@ -238,7 +238,7 @@ def test_rows_wait_for_the_morning_of_their_people(shop, eventually, cli):
     assert shop.taken_twice() == []
 
 
-def test_the_live_view_is_told_who_waits_until_when(shop, eventually):
+def test_the_live_view_shows_who_waits_until_when(shop, eventually):
     go_to(shop, 22)
     broadcast = shop.planned(3)
 
@@ -366,7 +366,7 @@ def moment(seconds):
     return to_text(datetime.now(UTC) + timedelta(seconds=seconds))
 
 
-def test_a_canary_is_told_until_it_has_decided(shop, cli, eventually):
+def test_a_canary_is_shown_until_it_has_decided(shop, cli, eventually):
     broadcast = shop.planned(12)
     hint = "guards: canary of 5 (waits up to 10 min, fewer than 10% may fail)"
 
@@ -451,7 +451,7 @@ def _line_with(stream, word):
     return next(line for line in stream if word in line)
 
 
-def test_the_command_minds_the_hours_and_tells_them(shop, cli, eventually):
+def test_the_command_keeps_to_the_hours_and_shows_them(shop, cli, eventually):
     in_lisbon = "+351912345678"
     shop.planned(shop.file("people.csv", [*((shop.phone(n),) for n in (1, 2, 3)), (in_lisbon,)]))
     now = datetime.now(SINGAPORE)

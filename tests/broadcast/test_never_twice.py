@@ -129,7 +129,7 @@ LUCK = {
             "fine",
             *faults,
             "slow",
-            "told before the answer",
+            "status before the answer",
             "no connection",
             "reset before",
             "reset after",
@@ -252,12 +252,12 @@ class Network(httpx.AsyncBaseTransport):
         return response
 
     async def _come_back(self, luck: str, request: httpx.Request) -> None:
-        if luck == "told before the answer":
+        if luck == "status before the answer":
             await asyncio.sleep(0.6)
             await self._shop.tell(request.url.path)
         if luck == "silence":
             await asyncio.sleep(100.0)
-        await asyncio.sleep(1.0 if luck in {"slow", "told before the answer"} else 0.02)
+        await asyncio.sleep(1.0 if luck in {"slow", "status before the answer"} else 0.02)
         if luck == "reset after":
             raise httpx.ReadError("reset")
 
@@ -302,7 +302,7 @@ class Shop:
         yield clock, provider
 
     async def plan(self, people: Path) -> Broadcast:
-        """Whoever is not a contact at respond.io is to become one."""
+        """People who are no contacts at respond.io become contacts."""
         is_respondio = self.provider is Provider.RESPONDIO
         async with self.api(Fate(None), []) as (clock, provider):
             planned = await plan(
@@ -400,7 +400,7 @@ class Night:
 
 
 def guards_of(word: str, now: datetime) -> Guards | None:
-    """What a person asks the sender to mind; None: what was asked before."""
+    """The limits that a person sets for the sender; None: the limits from before."""
     if word == "as before":
         return None
     canary = Canary(2, wait_seconds=2.0, limit=1.0) if word == "canary" else None
@@ -619,7 +619,7 @@ class AnyNights(RuleBasedStateMachine):
         assert late == []
 
     def best_news(self) -> dict[str, int]:
-        """The highest status of each person as Meta told it, or of each message at respond.io."""
+        """The highest status of each person at Meta, or of each message at respond.io."""
         best: dict[str, int] = {}
         for body in self.shop.reported():
             for status in body["entry"][0]["changes"][0]["value"]["statuses"]:
@@ -655,9 +655,9 @@ class AnyNights(RuleBasedStateMachine):
         news = self.best_news()
         for row in self.rows():
             assert row["state"] in DONE
-            told_of = row["message_id"] if self.is_through_respondio() else row["phone"]
-            if row["state"] != "skipped" and told_of in news:
-                assert RANKS.get(row["state"]) == news[told_of]
+            key = row["message_id"] if self.is_through_respondio() else row["phone"]
+            if row["state"] != "skipped" and key in news:
+                assert RANKS.get(row["state"]) == news[key]
             if row["state"] in {"rejected", "ambiguous", "skipped", "failed"}:
                 assert row["reason"] or row["code"] or row["detail"]
         for check in (

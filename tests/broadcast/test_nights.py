@@ -404,7 +404,7 @@ class Night:
         return True
 
     def adopt(self) -> Ended:
-        """Who adopts a file is told that it cannot know what it has never heard of."""
+        """A person who adopts a file reads that it cannot know what it has never heard of."""
         ended = self.do("state", "adopt", "--yes")
         if ended.code == 0 and ended.data["adopted"]:
             self.excuse_the_unknown()

@@ -557,7 +557,7 @@ def test_a_row_that_a_person_settled_is_no_failure(shop, cli, failed):
         ("stop", "has no failed rows of class stop"),
     ],
 )
-def test_an_unfit_class_plans_nothing(shop, cli, failed, word, said):
+def test_a_class_that_cannot_be_retried_plans_nothing(shop, cli, failed, word, said):
     refused = again(cli, word)
 
     assert refused.code == 2

@@ -415,7 +415,7 @@ def test_a_respond_io_that_fails_leaves_the_estimate_at_most(shop, estimate, res
         ("TIER_OF_NEXT_YEAR", None, None, "Meta says TIER_OF_NEXT_YEAR"),
     ],
 )
-def test_the_share_of_the_portfolios_limit_is_told(shop, estimate, tier, limit, share, why):
+def test_the_share_of_the_portfolios_limit_is_shown(shop, estimate, tier, limit, share, why):
     limit_is(shop, tier)
     shop.send(shop.planned(2))
 
@@ -444,7 +444,7 @@ def test_too_many_to_be_looked_up_in_time_are_not_begun_with(shop, estimate, res
 
 
 @pytest.mark.usefixtures("silence")
-def test_one_way_is_told_when_one_is_configured(estimate):
+def test_a_single_configured_way_is_shown(estimate):
     answer = estimate(41)
     [way] = answer["ways"]
 
@@ -453,7 +453,7 @@ def test_one_way_is_told_when_one_is_configured(estimate):
 
 
 @pytest.mark.usefixtures("silence")
-def test_each_way_that_is_configured_is_told(cli, estimate, respondio):
+def test_each_configured_way_is_shown(cli, estimate, respondio):
     cli("channel", "edit", "shop", "--respondio-channel-id", RESPONDIO_CHANNEL_ID)
     meta, other = estimate(6)["ways"]
 
@@ -482,7 +482,7 @@ class TestThroughRespondIO:
     def provider(self):
         return Provider.RESPONDIO
 
-    def test_the_rate_is_the_one_that_respond_io_told_the_last_time(self, shop, estimate):
+    def test_the_rate_is_the_last_one_that_respond_io_stated(self, shop, estimate):
         shop.befriend(4)
         assert estimate(2)["rate"] == 5.0
         for endpoint in ("contact", "message/send"):
@@ -556,7 +556,7 @@ def test_a_second_full_of_throttled_answers_asks_who_else_sends() -> None:
     assert any("wacoex partner check shop" in step for step in finding.remedy)
 
 
-def test_before_others_are_blamed_it_is_told_how_our_own_messages_left() -> None:
+def test_the_pace_of_our_own_messages_is_shown_before_others_are_blamed() -> None:
     trouble = Trouble(throttled=(Incident(3, 25, SEEN, peak=20, bunched=0),))
     [finding] = check_throttled(trouble, "shop")
 
@@ -577,7 +577,7 @@ def test_when_more_than_twenty_of_ours_left_in_a_second_nobody_else_is_blamed() 
     assert not any("partner check" in step for step in finding.remedy)
 
 
-def test_a_few_throttled_answers_are_only_told() -> None:
+def test_a_few_throttled_answers_are_only_information() -> None:
     [finding] = check_throttled(Trouble(throttled=(Incident(3, 19, SEEN),)), "shop")
 
     assert finding.severity is Severity.INFO
@@ -593,7 +593,7 @@ def test_ambiguous_rows_wait_for_a_decision_in_each_broadcast() -> None:
     assert [step[-4:-1] for step in finding.remedy] == ["e 3", "e 5"]
 
 
-def test_people_who_were_refused_marketing_are_told_and_are_no_fault() -> None:
+def test_people_who_were_refused_marketing_are_counted_as_information() -> None:
     trouble = Trouble(refused={131049: 12, 131050: 1}, refused_at=SEEN)
 
     [finding] = check_refused_people(trouble, "shop")

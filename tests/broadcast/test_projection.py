@@ -347,7 +347,7 @@ def reported(shop, cli, running):
     def tell(kind, **values):
         at = values.pop("at", shop.clock.now().timestamp() + 60)
         payloads = emit(shop.world, kind, at=at, **values).payloads
-        file = shop.directory / "told.ndjson"
+        file = shop.directory / "reported.ndjson"
         file.write_text("".join(json.dumps(payload) + "\n" for payload in payloads))
         assert payloads
         assert cli("events", "import", file).code == 0
@@ -526,7 +526,7 @@ FIRST_ID = 1_762_516_800_000_000
 
 
 class Limited:
-    """The test's clock up to an end; whoever sleeps beyond it never wakes."""
+    """The test's clock up to an end; a sleep beyond it never ends."""
 
     def __init__(self, clock: Any, seconds: float) -> None:
         self.now, self.monotonic, self.boot_id = clock.now, clock.monotonic, clock.boot_id

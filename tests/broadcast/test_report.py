@@ -1,6 +1,6 @@
 """`wacoex broadcast report`: totals and every row, as text, JSON and CSV.
 
-The live view of a broadcast: what a person, a log and a program are told.
+The live view of a broadcast: what a person, a log and a program see.
 `wacoex broadcast report --html`: one page with pictures that loads nothing.
 """
 
@@ -277,7 +277,9 @@ def test_a_program_gets_every_number() -> None:
     json.dumps(answer, allow_nan=False)
 
 
-def test_who_is_held_by_quiet_hours_is_told_in_their_own_time_and_waits_for_nothing_else() -> None:
+def test_people_held_by_quiet_hours_are_shown_with_their_local_time_and_nothing_else_waits() -> (
+    None
+):
     counts = Counts({RowState.PENDING: 194, RowState.RETRY: 1_300})
     held = (
         Held(1_204, MORNING, "Asia/Singapore"),

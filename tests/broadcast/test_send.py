@@ -669,7 +669,7 @@ def test_rows_that_were_on_their_way_in_the_backup_are_never_sent_again(cli, sho
     assert claimed <= ambiguous
 
 
-def test_a_sender_that_died_is_told_with_the_command_that_settles_it(cli, shop, sender):
+def test_a_dead_sender_is_named_with_the_command_that_settles_its_rows(cli, shop, sender):
     killed(sender)
     claimed = rows_in(shop, "sending")
 

@@ -217,7 +217,7 @@ def test_a_broadcast_whose_rows_cannot_be_written_leaves_the_others_alone(
         "completed",
     ]
     assert agency.status(bad) is Status.PAUSED
-    # Whoever continues it learns from the notes what had left.
+    # The run that continues it learns from the notes what had left.
     with agency.shop.state.transaction():
         agency.shop.state.execute("DROP TRIGGER refuse")
     cli("broadcast", "resume", bad.broadcast_id, "--yes")
@@ -267,7 +267,7 @@ def test_broadcasts_that_ended_alike_are_one_error(agency: Agency, cli: Callable
     assert f"wacoex broadcast resume {ids[0]} {ids[1]}" in error["hint"]
 
 
-def test_whoever_resumes_all_again_is_not_held_up_by_those_that_have_ended(
+def test_resuming_all_again_passes_over_broadcasts_that_have_ended(
     agency: Agency, cli: Callable[..., Any]
 ) -> None:
     done, paused = agency.planned(1, 5), agency.planned(2, 5)

@@ -192,7 +192,7 @@ def test_a_status_that_is_here_before_the_answer_counts_when_the_answer_comes(sh
     assert shop.states(broadcast) == ["delivered"]
 
 
-def test_a_row_in_doubt_learns_its_message_and_with_it_what_was_told_of_it_before(shop):
+def test_a_row_in_doubt_learns_its_message_and_the_statuses_that_came_before(shop):
     broadcast = shop.planned(1)
     shop.faults(Fault("reset_after"))
     shop.send(broadcast)
@@ -218,7 +218,7 @@ def test_a_row_in_doubt_learns_its_message_and_with_it_what_was_told_of_it_befor
     assert (row["state"], row["code"]) == ("failed", 131026)
 
 
-def test_what_meta_lists_of_a_row_in_doubt_brings_what_was_told_before(shop):
+def test_a_message_that_meta_lists_brings_the_statuses_that_came_before(shop):
     broadcast = shop.planned(1)
     shop.faults(Fault("reset_after"))
     shop.send(broadcast)
@@ -294,7 +294,7 @@ def test_the_chart_counts_statuses_that_name_no_attempt(shop):
 
 
 @pytest.mark.parametrize("who", ["6591000001", "91000001", "SG.77"])
-def test_a_stop_button_belongs_to_the_message_whoever_taps_it(shop, cli, who):
+def test_a_stop_button_belongs_to_its_message_whichever_id_the_tap_names(shop, cli, who):
     people = shop.file("people.csv", [(shop.phone(1), "Ana")], ("phone", "name"))
     shop.send(shop.planned(people, **SALE))
     [message_id] = accepted(shop).values()

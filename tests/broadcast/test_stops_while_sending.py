@@ -177,7 +177,7 @@ def test_a_stop_button_of_any_other_template_stops_everything(shop, state):
     assert [found.scope for found in store.list_optouts(state)] == ["all"]
 
 
-def test_a_stop_said_to_another_business_is_none_of_ours(shop, state):
+def test_a_stop_said_to_another_business_stops_nothing_here(shop, state):
     broadcast = shop.planned(2)
     other = said(shop, shop.phone(1), wrote("STOP"))
     delivered(shop, other, waba="999", number="998")

@@ -58,7 +58,7 @@ MOST_RUNS = 30
 CLEAR = {
     "fine",
     "slow",
-    "told before the answer",
+    "status before the answer",
     "no connection",
     "throttled",
     "asked to wait",
@@ -224,7 +224,7 @@ def check(shop: ThreeNumbers, people: int) -> None:
 
 
 def check_ends(state: State, outcomes: list[Any]) -> None:
-    """Whoever ended in order has let go of every row."""
+    """A process that ended in order has let go of every row."""
     claimed = {number for (number,) in state.tuples(f"SELECT broadcast_id {CLAIMED}")}
     ended = {outcome.broadcast.broadcast_id for outcome in outcomes if isinstance(outcome, Sent)}
     assert not claimed & ended

@@ -273,7 +273,7 @@ def test_when_no_status_comes_it_asks_whether_anything_is_listening(shop, sent_t
     assert "wacoex events subscribe --check" in str(found.errors[0].hint)
 
 
-def test_sent_is_told_as_it_is_when_nothing_better_comes(shop, sent_test, clock):
+def test_the_status_sent_is_reported_when_no_later_status_comes(shop, sent_test, clock):
     tell(shop.state, clock, "sent")
     asyncio.run(send.wait_for_status(shop.state, sent_test, clock))
     found = send.outcome(shop.state, sent_test, ME)
@@ -348,7 +348,7 @@ def test_a_test_waits_for_what_respondio_says_of_it(shop, plan):
 
 
 @pytest.mark.parametrize("provider", [Provider.RESPONDIO])
-def test_a_test_that_failed_is_told_with_its_code(shop, plan):
+def test_a_failed_test_is_reported_with_its_code(shop, plan):
     shop.world.respondio.add_contact(ME, "Me")
     shop.faults(Fault("status_failed", code=131026))
 

@@ -76,7 +76,9 @@ def test_a_person_sees_a_table_and_a_pipe_plain_values(run) -> None:
         ),
     ],
 )
-def test_an_unfit_channel_is_refused(run, arguments: tuple[str, ...], message: str) -> None:
+def test_a_channel_with_wrong_values_is_refused(
+    run, arguments: tuple[str, ...], message: str
+) -> None:
     run(*SHOP)
 
     refused = run("channel", "add", *arguments, "--json")
@@ -277,7 +279,7 @@ def test_a_dry_run_adds_nothing(run) -> None:
     assert names(run) == []
 
 
-def test_one_unfit_row_keeps_all_out_and_every_problem_is_told_with_its_line(run) -> None:
+def test_one_bad_row_stops_the_import_and_every_problem_is_named_with_its_line(run) -> None:
     run("channel", "add", "old", "--phone", "+6560000009", "--phone-number-id", "9009")
 
     done = bring(
@@ -322,7 +324,7 @@ def test_one_unfit_row_keeps_all_out_and_every_problem_is_told_with_its_line(run
     assert names(run) == ["old"]
 
 
-def test_at_most_twenty_problems_are_told(run) -> None:
+def test_at_most_twenty_problems_are_named(run) -> None:
     done = bring(run, "name,phone", *(f"shop-{number},?" for number in range(25)))
 
     assert len(done.data["problems"]) == 20
@@ -333,7 +335,7 @@ def test_at_most_twenty_problems_are_told(run) -> None:
     assert "warning: and 5 more\n" in done.err
 
 
-def test_a_row_that_says_otherwise_of_a_known_channel_is_told_how_to_edit_it(run) -> None:
+def test_a_row_that_contradicts_a_known_channel_gets_the_command_that_edits_it(run) -> None:
     bring(run, HEADER, LISTED_SHOP)
 
     done = bring(run, HEADER, LISTED_SHOP.replace("Ana", "Ana Bo").replace("20,7", "20,"))
@@ -404,7 +406,7 @@ def test_lines_are_counted_as_they_stand_in_the_file(run) -> None:
 @pytest.mark.parametrize(
     "line", ["{", "[1]", '{"name": ["a"], "phone": "+6560000001"}', '{"name": "b"}']
 )
-def test_an_unfit_object_is_a_problem_of_its_line(run, line: str) -> None:
+def test_a_bad_object_is_reported_with_its_line(run, line: str) -> None:
     done = bring(run, '{"name": "shop", "phone": "+6560000001"}', line)
 
     assert [number for number, _ in problems(done)] == [2]

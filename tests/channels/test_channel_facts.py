@@ -50,7 +50,7 @@ def state(*events: AccountEvent, **values: object) -> str | None:
 
 
 def names(event: AccountEvent) -> list[str]:
-    """The channels that are told about an event, asked one by one and all at once."""
+    """The channels that an event reaches, looked up one by one and all at once."""
     channels = [SHOP, DESK, FAR]
     alone = [channel.name for channel in channels if concerns(channel, event)]
     together = by_channel(channels, [event])
@@ -164,7 +164,7 @@ def test_a_reconnecting_channel_tells_the_reason_of_the_removal_beside_it() -> N
     }
 
 
-def test_an_archived_channel_is_archived_whatever_was_told() -> None:
+def test_an_archived_channel_stays_archived_after_any_event() -> None:
     away = Channel(phone="+6560000001", archived_at="2026-11-01T00:00:00.000Z")
 
     assert connection_of(away, [removed()], HEALTHY, NOW) == Connection(

@@ -25,7 +25,7 @@ REMOVED = AccountEvent(
 @pytest.fixture(autouse=True)
 def shop(run, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WACOEX_STATE", str(state.path))
-    # What was told before the channel was added counts, too.
+    # Events from before the channel was added count, too.
     with state.transaction():
         AccountEvents(state).add([REMOVED])
     run("channel", "add", "shop", "--phone", "+6560000001")

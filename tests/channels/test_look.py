@@ -119,7 +119,7 @@ def test_an_answer_without_an_id_is_unusable() -> None:
     ("expires_at", "reported"),
     [(0, "never"), (1_800_000_000, "2027-01-15T08:00:00.000Z"), (10**30, str(10**30)), ("x", "x")],
 )
-def test_the_expiry_of_a_token_is_told_as_a_time(expires_at: object, reported: str) -> None:
+def test_the_expiry_of_a_token_is_shown_as_a_time(expires_at: object, reported: str) -> None:
     body = {"data": {"is_valid": True, "expires_at": expires_at}}
     facts = read_token(meta_that(lambda _: httpx.Response(200, json=body)))
 

@@ -81,7 +81,7 @@ def test_removing_the_companion_does_not_begin_it_again_but_a_confirmation_does(
     )
 
 
-def test_a_companion_told_of_later_shows_that_the_list_was_not_complete() -> None:
+def test_a_companion_reported_later_shows_that_the_list_was_incomplete() -> None:
     forgotten = device(1, 3)
 
     assert primary_only([forgotten], [said(5)]) == ()
@@ -217,9 +217,11 @@ def test_a_fifth_linked_companion_cannot_be() -> None:
     assert found.title == "5 companions are listed as linked, WhatsApp allows 4"
 
 
-@pytest.mark.parametrize(("days", "is_told"), [(24.9, False), (25, True), (31, True)])
-def test_a_companion_unused_for_almost_thirty_days_is_told(days: float, is_told: bool) -> None:
-    assert ids(used_device(unused_days=days)) == (["WX107"] if is_told else [])
+@pytest.mark.parametrize(("days", "is_found"), [(24.9, False), (25, True), (31, True)])
+def test_a_companion_unused_for_almost_thirty_days_is_a_finding(
+    days: float, is_found: bool
+) -> None:
+    assert ids(used_device(unused_days=days)) == (["WX107"] if is_found else [])
 
 
 def test_after_thirty_days_it_is_probably_gone() -> None:
@@ -230,7 +232,7 @@ def test_after_thirty_days_it_is_probably_gone() -> None:
     assert "record that it is in use: `wacoex device relink 1`" in found.remedy
 
 
-def test_one_that_nobody_knows_the_use_of_is_not_told() -> None:
+def test_a_companion_without_a_known_use_is_no_finding() -> None:
     silent = Device(1, 1, DeviceKind.WEB, "web", to_text(NOW - timedelta(days=300)))
 
     assert ids(silent) == []

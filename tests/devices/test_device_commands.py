@@ -106,7 +106,7 @@ def test_a_kind_is_found_by_a_near_name(run, typed: str, kind: str) -> None:
         (("web", "--name", "x" * 65), 2, "the name is empty or too long"),
     ],
 )
-def test_an_unfit_companion_is_not_listed(
+def test_a_companion_with_wrong_values_is_not_listed(
     run, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     refused = run("device", "add", *arguments)

@@ -298,7 +298,7 @@ def test_a_partner_that_is_not_listed_leads_to_connecting_again(clinic) -> None:
     assert "connect the number again" in " ".join(outcome.data["findings"][0]["remedy"])
 
 
-def test_what_a_person_says_against_what_meta_shows_is_told_before_anything_is_deleted(
+def test_a_contradiction_between_person_and_meta_asks_to_look_again_before_deleting(
     clinic,
 ) -> None:
     outcome = queried(clinic, "missing-messages", "yes", "no", "no", "no", "no")
@@ -364,7 +364,7 @@ def test_what_a_person_typed_is_never_put_down_to_meta(clinic) -> None:
     assert "(Meta," not in shown
 
 
-def test_nobody_is_told_to_connect_again_while_whatsapp_may_do_it(clinic) -> None:
+def test_no_finding_advises_to_connect_again_while_whatsapp_may_do_it(clinic) -> None:
     clinic.account_update("ACCOUNT_OFFBOARDED", days_ago=0.01)
 
     outcome = queried(clinic, "missing-messages", "yes", "no", "no", "no", "no")
@@ -385,7 +385,7 @@ def test_what_a_check_found_and_what_is_said_become_one_finding(clinic) -> None:
     assert "not known: whether WhatsApp Manager lists" in evidence(outcome, "WX406")
 
 
-def test_an_answer_that_is_none_is_asked_for_again(clinic) -> None:
+def test_an_answer_that_cannot_be_read_is_asked_for_again(clinic) -> None:
     outcome = queried(clinic, "missing-messages", "maybe", "yes", "no", "yes", "no", "no")
 
     assert outcome.data["symptom"]["answers"]["on_phone"] is True
@@ -521,7 +521,7 @@ def test_somebody_else_who_sends_explains_the_limit(clinic) -> None:
     assert (outcome.code, causes(outcome)) == (1, ["WX503"])
 
 
-def test_several_channels_have_to_be_told_apart(clinic, add_numbers) -> None:
+def test_with_several_channels_the_command_needs_a_name(clinic, add_numbers) -> None:
     add_numbers(1)
     clinic.world.subscribed_apps[WABA_ID].clear()
 

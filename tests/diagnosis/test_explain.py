@@ -181,7 +181,7 @@ def test_the_environment_is_what_the_settings_read() -> None:
     assert Settings._field_defaults["meta_base_url"] in body("environment")
 
 
-def test_the_limits_of_status_are_told_with_their_defaults() -> None:
+def test_the_limits_of_status_are_explained_with_their_defaults() -> None:
     for name in ("status_seconds", "status_seconds_per_channel"):
         assert f"`{name}`" in body("files")
         assert f"default {Settings._field_defaults[name]:g}" in body("files")

@@ -53,7 +53,7 @@ def test_a_number_that_was_shown_and_is_gone_is_critical_everywhere(seen: Any) -
     assert "WX709" not in [found["id"] for found in doctor.data["findings"]]
     partner = seen.run("partner", "check", "shop", "--json")
     assert (partner.code, "WX215" in partner.out) == (2, True)
-    # What was seen is enough for whoever asks nobody.
+    # What was seen is enough for a command that asks nobody.
     assert status(seen, "--offline")[:2] == (2, ["WX215"])
     assert seen.run("channel", "list", "--json").data["channels"][0]["connection"] == "gone"
 
@@ -133,7 +133,7 @@ def test_another_token_makes_it_uncertain(seen: Any, monkeypatch: pytest.MonkeyP
 def test_a_token_that_is_no_good_at_the_same_time_is_that_finding(seen: Any) -> None:
     leave(seen.world)
     seen.world.patch_token(DEFAULT_TOKEN, {"revoked": True})
-    # Whoever refuses the token may still say of the number that it is not there.
+    # Meta may refuse the token and still say that the number does not exist.
     hidden = Fault("refuse", on="all", path=PHONE_NUMBER_ID, code=100, subcode=33)
     seen.world.faults.replace([hidden])
 
@@ -142,7 +142,7 @@ def test_a_token_that_is_no_good_at_the_same_time_is_that_finding(seen: Any) -> 
 
 
 @pytest.mark.parametrize("kind", ["server_error", "html", "reset_before"])
-def test_an_answer_that_is_none_is_no_sign_of_anything(seen: Any, kind: str) -> None:
+def test_a_missing_or_broken_answer_proves_nothing(seen: Any, kind: str) -> None:
     seen.world.faults.replace([Fault(kind, on="all")])
 
     code, ids, channel = status(seen)
@@ -251,7 +251,9 @@ def test_an_id_of_something_else_is_said_to_be_one(
         assert f"{value} is the id of {kind}" in discovered.out
 
 
-def test_what_meta_told_before_is_known_when_a_channel_is_added_or_changed(seen: Any) -> None:
+def test_ids_that_meta_reported_before_are_known_when_a_channel_is_added_or_changed(
+    seen: Any,
+) -> None:
     edited = seen.run("channel", "edit", "shop", "--waba-id", BUSINESS_ID)
     assert edited.code == 2
     assert f"error: {BUSINESS_ID} is the id of a business portfolio, not of" in edited.err

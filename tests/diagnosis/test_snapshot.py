@@ -65,7 +65,7 @@ def test_a_keyring_that_was_asked_for_and_fails_is_a_warning() -> None:
         (19 * MEBIBYTE, [Severity.CRITICAL]),
     ],
 )
-def test_a_disk_that_fills_up_is_told_in_time(free: int, severities: list[Severity]) -> None:
+def test_a_disk_that_fills_up_is_reported_in_time(free: int, severities: list[Severity]) -> None:
     assert [severity for _, severity in found(free_bytes=free)] == severities
 
 

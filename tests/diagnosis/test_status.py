@@ -150,7 +150,9 @@ def test_a_removed_partner_is_critical_with_reason_and_what_to_do(run: Run, shop
     )
 
 
-def test_whoever_is_to_wait_is_not_told_to_connect_again(run: Run, shop: str, world: World) -> None:
+def test_while_whatsapp_may_reconnect_status_advises_to_wait(
+    run: Run, shop: str, world: World
+) -> None:
     world.nodes[PHONE_NUMBER_ID].patch({"is_on_biz_app": False})
     assert run("events", "import", "-", stdin=account_update("ACCOUNT_OFFBOARDED")).code == 0
 
@@ -476,7 +478,7 @@ def tell_the_state_file(run: Run) -> None:
     ],
     ids=lambda fault: f"{fault.kind} {fault.code or ''}".strip(),
 )
-def test_whatever_meta_answers_the_findings_of_the_state_file_are_told(
+def test_findings_of_the_state_file_are_shown_after_any_answer_of_meta(
     run: Run, shop: str, world: World, fault: Fault
 ) -> None:
     tell_the_state_file(run)
@@ -547,7 +549,7 @@ def test_our_own_app_that_is_not_attached_gets_no_events(run: Run, shop: str, wo
     assert (outcome.code, ids(outcome)) == (2, ["WX210"])
 
 
-def test_what_broadcasts_left_open_is_told(run: Run, shop: str, isolated_home: Path) -> None:
+def test_open_work_of_broadcasts_is_shown(run: Run, shop: str, isolated_home: Path) -> None:
     assert run("status").code == 0
     db = sqlite3.connect(isolated_home / ".local/state/wacoex/wacoex.db")
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.000Z}"

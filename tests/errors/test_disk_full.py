@@ -1,4 +1,4 @@
-"""No room on the disk: told as such, nobody is sent to twice, and it goes on when there is room."""
+"""The disk is full: the error says so, nobody is sent to twice, and it continues with room."""
 
 from __future__ import annotations
 

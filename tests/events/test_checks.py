@@ -228,7 +228,7 @@ def test_only_a_lead_that_waits_is_more_than_information() -> None:
     assert ranked(unsupported(code=131060, is_referred=True))[0].severity is Severity.WARNING
 
 
-def test_who_asks_is_told_all_five_the_likely_ones_first() -> None:
+def test_a_reported_symptom_names_all_five_causes_the_likely_first() -> None:
     found = ranked(unsupported(code=131051, type="gif"), is_reported=True)
 
     assert [entry.id for entry in found] == ["WX403", "WX401", "WX402", "WX404", "WX405"]
@@ -281,7 +281,7 @@ def test_no_wx406_as_long_as_it_may_be_nothing(seen: EchoFlow, why: str) -> None
     assert check_missing(seen, "shop", MONTH_END) == []
 
 
-def test_who_misses_messages_is_told_the_three_steps() -> None:
+def test_missing_messages_lead_to_the_three_steps() -> None:
     windows = ("2 desktop-windows `till`",)
 
     [found] = check_missing(flow([]), "shop", MONTH_END, is_reported=True, unsupported=windows)
@@ -294,7 +294,7 @@ def test_who_misses_messages_is_told_the_three_steps() -> None:
     assert "wacoex partner check -c shop" in found.remedy[2]
 
 
-def test_nobody_is_told_to_connect_again_while_whatsapp_may_reconnect() -> None:
+def test_the_remedy_is_to_wait_while_whatsapp_may_reconnect() -> None:
     [found] = check_missing(flow([]), "shop", MONTH_END, is_reported=True, must_wait=True)
 
     assert "wacoex connect" not in " ".join(found.remedy)

@@ -75,7 +75,7 @@ def test_nothing_else_fits(source: Source, header: str | None) -> None:
     assert not is_signed(source, BODY, header, KEYS)
 
 
-def test_a_signature_of_one_sender_is_none_of_the_other() -> None:
+def test_a_signature_of_one_platform_is_not_valid_for_the_other() -> None:
     assert not is_signed(Source.RESPONDIO, BODY, meta(KEYS[0]), KEYS)
     assert not is_signed(Source.META, BODY, respondio(KEYS[0]), KEYS)
 

@@ -89,7 +89,7 @@ def test_objects_laid_out_over_several_lines_are_read_too(imported):
     assert (done.code, done.data["stored"]) == (0, 2)
 
 
-def test_broken_lines_are_told_by_number_and_stop_nothing(imported):
+def test_broken_lines_are_named_by_number_and_stop_nothing(imported):
     cut_short = json.dumps(TEXT)[:80]
     content = f"\n{lines(TEXT)}{cut_short}\n\n[1]\n{lines(ECHO)}" + '{"object": "page"}\n'
 
@@ -138,7 +138,7 @@ def test_an_array_is_read_up_to_where_it_breaks(imported):
     assert answer["line"] == len(json.dumps([TEXT, ECHO], indent=1).splitlines())
 
 
-def test_only_a_hundred_broken_lines_are_told(imported):
+def test_at_most_a_hundred_broken_lines_are_named(imported):
     done = imported("broken\n" * 250 + lines(TEXT))
 
     assert (done.data["invalid"], len(done.data["invalid_lines"])) == (250, 100)
@@ -245,7 +245,7 @@ def test_an_archive_of_another_program_is_the_same_as_the_payloads_in_it(
     assert imported(lines(TEXT, ECHO)).data["stored"] == 0
 
 
-def test_a_wrapper_around_something_else_is_told_by_its_line(imported) -> None:
+def test_a_wrapper_around_something_else_is_named_by_its_line(imported) -> None:
     done = imported(lines(TEXT, as_n8n_logs_it({"hello": 1})))
 
     assert (done.code, done.data["stored"], done.data["invalid"]) == (7, 1, 1)

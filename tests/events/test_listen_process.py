@@ -1,4 +1,4 @@
-"""`events listen` as people run it: it refuses, it starts, it is told to stop, it is killed."""
+"""`events listen` as people run it: it refuses, it starts, it is stopped, it is killed."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def test_insecure_is_for_this_machine_alone(run, environ: dict[str, str]) -> Non
     assert "--insecure" in done.err
 
 
-def test_a_port_that_is_taken_is_told(run, listening) -> None:
+def test_a_taken_port_is_reported(run, listening) -> None:
     port = listening(**SIGNED).url.rpartition(":")[2]
 
     done = run("events", "listen", "--port", port, env=SIGNED)
@@ -250,7 +250,7 @@ def test_keys_of_single_channels_open_it_too(run, listening, state_path: Path) -
     assert child.deliver("wamid.A") == 200
 
 
-def test_a_key_that_cannot_be_one_is_told_before_anything_is_taken(run) -> None:
+def test_a_key_that_cannot_be_used_is_refused_before_the_port_opens(run) -> None:
     done = run("events", "listen", env={"WACOEX_META_APP_SECRET": "with a space"})
 
     assert done.code == 4

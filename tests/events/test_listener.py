@@ -90,7 +90,7 @@ def handshake(token: str = VERIFY_TOKEN, mode: str = "subscribe") -> httpx.Reque
 
 
 class Notes:
-    """A dialogue that remembers what it was told."""
+    """A dialogue that remembers its notes."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -104,13 +104,13 @@ class Notes:
         self.lines.append(text)
 
     def confirm(self, question: str, *, flag: str) -> bool:
-        raise AssertionError("nobody is there")
+        raise AssertionError("nobody can answer")
 
     def ask(self, question: str, *, flag: str) -> str:
-        raise AssertionError("nobody is there")
+        raise AssertionError("nobody can answer")
 
     def secret(self, question: str) -> str:
-        raise AssertionError("nobody is there")
+        raise AssertionError("nobody can answer")
 
 
 @pytest.fixture
@@ -460,7 +460,7 @@ def test_when_nothing_can_be_stored_the_sender_is_asked_to_come_again(
     assert (first.headers["retry-after"], body_of(first)) == ("30", "try again later\n")
     assert keys_in(state) == []
     assert (health.status_code, json.loads(body_of(health))["ok"]) == (503, False)
-    (line,) = notes.lines  # the same trouble is told once a minute
+    (line,) = notes.lines  # the same problem is logged once a minute
     assert "the disk is full" in line
 
 
@@ -517,7 +517,7 @@ def failing(error: Exception) -> Callable[[PageRequest], PageAnswer]:
 @pytest.mark.parametrize(
     ("error", "status"), [(RuntimeError(MARK), 500), (StateError(f"no {MARK}"), 503)]
 )
-def test_a_page_that_fails_is_told_in_one_line_without_details(
+def test_a_failed_page_is_logged_in_one_line_without_details(
     talk: Talk, notes: Notes, error: Exception, status: int
 ) -> None:
     (answer,) = talk(get("/confirm/abc"), pages=[Shown(failing(error)).page])

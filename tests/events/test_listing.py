@@ -174,7 +174,7 @@ def test_of_a_channel_are_its_number_and_what_concerns_its_account(wacoex):
     assert others == []
 
 
-def test_the_channel_is_known_by_the_number_that_meta_told(wacoex):
+def test_the_channel_is_known_by_the_number_that_meta_reported(wacoex):
     wacoex("channel", "add", "shop", "--phone", NUMBER)
 
     [found] = wacoex("events", "list", "--json", fixtures=["meta_message_text"]).data["events"]

@@ -46,7 +46,7 @@ def mac(wacoex):
     return lambda *arguments: wacoex("mac", "--json", *arguments).data
 
 
-def test_contacts_count_once_and_those_of_echoes_alone_are_told(mac, happened):
+def test_contacts_count_once_and_those_of_echoes_alone_are_counted_apart(mac, happened):
     happened(
         happening(Kind.MESSAGE, ANA),
         happening(Kind.MESSAGE, ANA, data={"direction": "out"}),
@@ -108,7 +108,7 @@ def test_months_are_those_of_utc(mac, happened):
     assert mac("--month", "2026-09")["contacts"] == 0
 
 
-def test_each_channel_is_told_and_a_shared_contact_is_one_in_the_whole(wacoex, mac, happened):
+def test_each_channel_is_shown_and_a_shared_contact_counts_once_in_the_total(wacoex, mac, happened):
     wacoex("channel", "add", "shop", "--phone", "+6560000001", "--respondio-channel-id", "7")
     wacoex("channel", "add", "cafe", "--phone", "+6560000002")
     cafe: dict[str, Any] = {"phone_number_id": None, "phone": "+6560000002"}

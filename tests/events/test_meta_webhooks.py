@@ -23,13 +23,13 @@ WABA, PHONE_NUMBER_ID, PHONE, ANA = (
 )
 
 
-def told_by(name: str) -> tuple[Event, ...]:
+def fixture_events(name: str) -> tuple[Event, ...]:
     raw = (FIXTURES / f"meta_{name}.json").read_bytes()
     return read_payload(Source.META, raw, key=KEY, received_at=RECEIVED).events
 
 
 def only(name: str) -> Event:
-    (event,) = told_by(name)
+    (event,) = fixture_events(name)
     return event
 
 
@@ -493,7 +493,7 @@ def test_the_account_is_taken_from_waba_info_and_never_from_a_portfolio() -> Non
     assert event.data["reason"] == "USER_RE_REGISTERED"
 
 
-def test_without_waba_info_the_number_and_the_entry_are_told() -> None:
+def test_without_waba_info_the_event_names_the_number_and_the_entry() -> None:
     event = only("account_partner_removed")
     assert (event.waba_id, event.phone, event.data["entry_id"]) == (None, PHONE, WABA)
 
@@ -510,19 +510,19 @@ def test_an_alert_about_a_number_belongs_to_that_number() -> None:
 
 
 def test_each_entry_of_the_phone_book_is_an_event() -> None:
-    added, removed = told_by("contact_sync")
+    added, removed = fixture_events("contact_sync")
     assert (added.data, added.contact) == ({"action": "add"}, ANA)
     assert (removed.data, removed.contact) == ({"action": "remove"}, "+6581234567")
     assert added.key != removed.key
 
 
 def test_shuffled_chunks_of_history_are_an_event_each() -> None:
-    orders = [event.data["chunk_order"] for event in told_by("history_shuffled_in_one")]
+    orders = [event.data["chunk_order"] for event in fixture_events("history_shuffled_in_one")]
     assert orders == [6, 4, 5]
 
 
 def test_many_entries_and_changes_are_all_read() -> None:
-    answer = told_by("several_entries")
+    answer = fixture_events("several_entries")
     kinds = [event.kind for event in answer]
     assert kinds == [
         Kind.MESSAGE,
@@ -536,7 +536,7 @@ def test_many_entries_and_changes_are_all_read() -> None:
 
 
 def test_an_answer_of_the_message_history_becomes_statuses() -> None:
-    delivered, sent = told_by("message_history")
+    delivered, sent = fixture_events("message_history")
     assert delivered.key == f"meta-history:status:{delivered.message_id}:delivered"
     assert (delivered.at, delivered.data) == ("2026-11-05T12:00:05.000Z", {"status": "delivered"})
     assert (sent.at, sent.data) == ("2026-11-05T12:00:03.000Z", {"status": "sent"})

@@ -315,7 +315,7 @@ def test_no_sentence_is_kept_wherever_it_stands(path: Path) -> None:
 
 
 sentences = st.text(min_size=1, max_size=20).map(lambda text: f"{MARKER} {text}")
-told_in_words = st.recursive(
+values_of_words = st.recursive(
     sentences | st.integers() | st.none(),
     lambda inner: (
         st.lists(inner, max_size=3)
@@ -334,7 +334,7 @@ told_in_words = st.recursive(
 @settings(max_examples=300, deadline=None)
 @given(
     body=st.dictionaries(
-        st.sampled_from(["object", "field", "id", "x"]) | sentences, told_in_words
+        st.sampled_from(["object", "field", "id", "x"]) | sentences, values_of_words
     ),
     field=st.sampled_from(["messages", "history", "account_offboarded", "new", "security"]),
 )

@@ -521,7 +521,7 @@ def test_without_respondio_meta_alone_is_asked(
     assert pull("--json").data["history"]["checked"] == 2
 
 
-def test_without_any_token_the_way_to_give_one_is_told(
+def test_without_any_token_the_error_says_how_to_give_one(
     pull, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("META", "RESPONDIO"):
@@ -540,7 +540,7 @@ def test_a_named_contact_needs_the_respondio_token(pull, monkeypatch: pytest.Mon
     assert pull("--contact", ANA_PHONE).code == 4
 
 
-def test_a_channel_without_its_respondio_id_is_told_which_there_are(run, world: World) -> None:
+def test_a_channel_without_its_respondio_id_gets_a_list_of_them(run, world: World) -> None:
     run("channel", "add", "shop", "--phone", PHONE)
 
     done = run("events", "pull", "--contact", ANA_PHONE)

@@ -72,7 +72,7 @@ def test_within_one_batch_too(state):
     assert keys(EventLog(state).find(newest_first=False)) == ["1", "2"]
 
 
-def test_an_event_told_again_in_another_payload_is_no_new_one(state):
+def test_an_event_reported_again_in_another_payload_is_not_new(state):
     store(state, payload("a", event("1")))
 
     again, mixed, empty = store(
@@ -146,7 +146,7 @@ def test_a_reader_gets_each_event_of_its_kinds_once(state, clock):
     assert not EventLog(state).behind(["test"])
 
 
-def test_a_reader_of_which_nothing_is_told_is_soon_at_the_end(state, clock):
+def test_a_reader_of_rare_kinds_is_soon_at_the_end(state, clock):
     seen: list[str] = []
     store(state, payload("a", *(event(str(number)) for number in range(25_000))))
 
@@ -376,7 +376,7 @@ def test_a_person_is_asked_before_events_go(wacoex, reported, state):
         ("UPDATE cursors SET event_id = 9 WHERE consumer = 'mac'", "`mac` has read events up to 9"),
     ],
 )
-def test_a_log_that_lost_something_is_told(wacoex, reported, state, harm, words):
+def test_a_log_that_lost_something_is_reported(wacoex, reported, state, harm, words):
     reported(1)
     with state.transaction():
         state.execute(harm)

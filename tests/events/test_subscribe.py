@@ -172,7 +172,7 @@ def test_the_configured_app_id_is_the_one_looked_for(
     assert (done.code, done.data["app_id"], done.data["attached"]) == (2, "999", False)
 
 
-def test_an_app_that_is_not_the_tokens_is_told_after_attaching(
+def test_an_app_id_that_differs_from_the_tokens_is_reported_after_attaching(
     run, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WACOEX_META_APP_ID", "999")
@@ -194,7 +194,7 @@ def test_check_is_unknown_when_meta_cannot_be_asked(
     assert run("events", "subscribe", "--yes").code == 4
 
 
-def test_a_channel_without_waba_id_is_told_what_is_missing(run, world: World) -> None:
+def test_a_channel_without_waba_id_gets_the_option_that_is_missing(run, world: World) -> None:
     run("channel", "add", "other", "--phone", "+6560000077")
 
     done = run("events", "subscribe", "--channel", "other")

@@ -77,7 +77,7 @@ def test_a_log_without_any_has_an_empty_summary(reported: Log) -> None:
     assert reported.shop() == Summary()
 
 
-def test_it_is_read_with_all_that_is_told(reported: Log) -> None:
+def test_an_event_is_read_with_all_its_parts(reported: Log) -> None:
     data = {"code": 131060, "unsupported_type": "media_placeholder", "from_ad": True}
     reported.tell(Kind.UNSUPPORTED, data=data)
 

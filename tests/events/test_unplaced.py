@@ -54,7 +54,7 @@ def ids(findings: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.usefixtures("shop")
-def test_events_of_an_unknown_number_are_told_with_kind_time_number_and_count(run, status):
+def test_events_of_an_unknown_number_are_listed_with_kind_time_number_and_count(run, status):
     lines = [message(OTHER_PHONE, OTHER_ID, f"wamid.{number}") for number in range(3)]
     lines.append(webhook("account_update", {**REMOVED, "phone_number": OTHER_PHONE[1:]}))
     assert run("events", "import", "-", stdin="\n".join(lines)).code == 0

@@ -97,7 +97,7 @@ def test_every_finding_has_a_text_that_helps(finding_id: str) -> None:
 def test_every_front_matter_is_whole(finding_id: str) -> None:
     wording = catalogue.wording(finding_id)
     severities = [Severity(word) for word in wording.severities]
-    # Where each face is a case of its own, the front matter alone is none.
+    # Where each face is a case of its own, the front matter alone is not a case.
     alone = wording.cases[""]
     faces = [face for name, face in wording.cases.items() if name or {*FIRST_WORDS} <= {*alone}]
 
@@ -244,7 +244,7 @@ def test_critical_beats_unknown_beats_warning() -> None:
     assert [check_exit_status(entry) for entry in Severity] == [0, 0, 1, 3, 2]
 
 
-def test_findings_are_told_worst_first_then_by_id() -> None:
+def test_findings_are_sorted_worst_first_then_by_id() -> None:
     answer = worst_first(
         [
             throttled(Severity.WARNING, "WX501", rating="red"),

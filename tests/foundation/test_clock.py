@@ -62,7 +62,7 @@ def test_a_time_of_day_is_the_next_one_there(typed, moment):
     assert ahead.isoformat() == moment
 
 
-def test_a_time_of_day_that_is_none_is_refused():
+def test_a_wrong_time_of_day_is_refused():
     now = datetime.fromisoformat("2026-11-23T12:00:00+00:00")
     with pytest.raises(UsageError, match="is not a time"):
         moment_ahead("25:00", "Asia/Singapore", now)

@@ -224,7 +224,7 @@ def test_the_longest_and_last_mount_names_the_file_system(path: str, name: str |
     assert generation.network_file_system(Path(path), []) is None
 
 
-def test_a_local_path_is_none_on_the_network(tmp_path: Path) -> None:
+def test_a_local_path_is_not_on_the_network(tmp_path: Path) -> None:
     far = [Mount("/", "ext4"), Mount(str(tmp_path), "nfs4")]
     path = tmp_path / "wacoex.db"
 

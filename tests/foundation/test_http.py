@@ -328,7 +328,7 @@ def test_the_largest_answer_is_read_whole_and_one_byte_more_is_not(http) -> None
 
 
 @pytest.mark.parametrize("cut", [0.5, 0.9])
-def test_a_packed_answer_that_is_cut_short_is_none(http, cut: float) -> None:
+def test_a_packed_answer_that_is_cut_short_counts_as_no_answer(http, cut: float) -> None:
     packed = gzip.compress(json.dumps({"messages": [{"id": "wamid.A"}]}).encode())
     body = Pieces([packed[: int(len(packed) * cut)]])
 

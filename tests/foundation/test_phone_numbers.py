@@ -157,7 +157,7 @@ def test_a_decimal_from_a_spreadsheet_does_not_gain_a_digit() -> None:
         "\0",
     ],
 )
-def test_what_cannot_be_a_number_is_none(text: str) -> None:
+def test_text_that_cannot_be_a_number_is_not_read_as_one(text: str) -> None:
     assert normalise(text) is None
 
 

@@ -90,7 +90,7 @@ def test_the_file_of_a_channel_may_be_named_either_way(secrets, tmp_path: Path, 
     assert secrets(environ).find("meta-token", "shop-2").reveal() == "x"
 
 
-def test_a_missing_secret_is_told_with_the_two_ways_to_give_it(secrets) -> None:
+def test_a_missing_secret_is_reported_with_the_two_ways_to_give_it(secrets) -> None:
     with pytest.raises(CredentialError) as raised:
         secrets({}).need("meta-token", "shop")
 
@@ -287,7 +287,7 @@ def test_a_file_is_for_its_owner_alone(stored: StoredSecrets, directory: Path) -
     assert path.read_text() == f"{VALUE}\n"
 
 
-def test_a_file_that_cannot_be_written_is_told_without_the_secret(
+def test_a_file_that_cannot_be_written_is_reported_without_the_secret(
     stored: StoredSecrets, directory: Path
 ) -> None:
     directory.parent.mkdir()
@@ -322,7 +322,7 @@ def test_without_a_keyring_the_other_ways_are_named(without_keyring: StoredSecre
     )
 
 
-def test_a_missing_secret_is_told_with_what_is_wrong_with_the_keyring(
+def test_a_missing_secret_is_reported_with_the_problem_of_the_keyring(
     without_keyring: StoredSecrets,
 ) -> None:
     with pytest.raises(CredentialError) as raised:
@@ -615,7 +615,7 @@ def test_a_file_that_is_no_secret_is_refused(
 
 
 @pytest.mark.parametrize("path", ["a\0b", "~no-such-user-here/x"])
-def test_a_path_that_is_none_is_refused(secrets, path: str) -> None:
+def test_a_path_that_cannot_be_read_is_refused(secrets, path: str) -> None:
     with pytest.raises(CredentialError, match=r"cannot read .*`WACOEX_META_TOKEN_FILE` in "):
         secrets({}, {"WACOEX_META_TOKEN_FILE": path}).find("meta-token")
 

@@ -134,7 +134,7 @@ def failure(**more: Any) -> WacoexError:
     return caught.value
 
 
-def test_a_taken_port_is_told_with_what_to_do() -> None:
+def test_a_taken_port_is_reported_with_what_to_do() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -145,7 +145,7 @@ def test_a_taken_port_is_told_with_what_to_do() -> None:
     assert "--port" in (error.hint or "")
 
 
-def test_an_address_of_another_machine_is_told_as_such() -> None:
+def test_an_address_of_another_machine_is_a_usage_error() -> None:
     error = failure(host="203.0.113.7")
 
     assert isinstance(error, UsageError)

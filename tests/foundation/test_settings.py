@@ -132,7 +132,7 @@ def test_https_or_this_machine_is_fine_but_is_not_meta(url: str) -> None:
         ({"WACOEX_META_APP_ID": "abc"}, "allowed is digits only"),
     ],
 )
-def test_an_unfit_value_is_refused_with_what_is_allowed(environ: dict[str, str], hint: str) -> None:
+def test_a_wrong_value_is_refused_with_what_is_allowed(environ: dict[str, str], hint: str) -> None:
     with pytest.raises(UsageError) as raised:
         load(environ)
 
@@ -140,7 +140,7 @@ def test_an_unfit_value_is_refused_with_what_is_allowed(environ: dict[str, str],
     assert raised.value.message == f"`{next(iter(environ))}` in the environment is not valid"
 
 
-def test_an_unfit_value_names_its_file(config: Path) -> None:
+def test_a_wrong_value_is_refused_with_its_file(config: Path) -> None:
     config.write_text('[channels.shop]\ntimezone = "Mars/Base"\n')
 
     with pytest.raises(UsageError) as raised:

@@ -46,7 +46,7 @@ def test_the_file_and_its_directory_are_private(tmp_path):
     assert {mode(beside) for beside in path.parent.iterdir()} == {0o600}
 
 
-def test_it_is_durable_and_minds_references(state):
+def test_it_is_durable_and_checks_references(state):
     assert state.value("PRAGMA journal_mode") == "wal"
     assert state.value("PRAGMA synchronous") == 2, "FULL"
     with pytest.raises(StateError, match="FOREIGN KEY"), state.transaction():
@@ -221,7 +221,7 @@ def test_a_glimpse_does_not_follow_a_dotenv_that_others_may_write(tmp_path: Path
 
 
 @pytest.mark.parametrize("path", ["~no-such-user-here/x", "a\0b"])
-def test_a_glimpse_of_a_path_that_is_none_finds_nothing(path: str) -> None:
+def test_a_glimpse_of_a_wrong_path_finds_nothing(path: str) -> None:
     assert glimpse("SELECT 1", environ={"WACOEX_STATE": path}) == []
 
 

@@ -70,7 +70,7 @@ def test_closing_twice_is_harmless(warned: list[str]) -> None:
     workspace.close()
 
 
-def test_what_looks_wrong_is_told(warned: list[str]) -> None:
+def test_a_setting_that_looks_wrong_is_warned_about(warned: list[str]) -> None:
     opened(warned, WACOEX_CHANEL="x").close()
 
     assert warned == [
@@ -79,7 +79,7 @@ def test_what_looks_wrong_is_told(warned: list[str]) -> None:
     ]
 
 
-def test_unfit_settings_stop_before_anything_opens(warned: list[str]) -> None:
+def test_wrong_settings_stop_the_program_before_anything_opens(warned: list[str]) -> None:
     with pytest.raises(UsageError):
         opened(warned, WACOEX_TIMEZONE="Mars/Base")
 
@@ -101,7 +101,7 @@ def test_what_is_left_of_the_work_is_cancelled_when_the_block_ends() -> None:
     assert asyncio.run(run()) == set()
 
 
-def test_a_failure_is_told_at_once() -> None:
+def test_a_failure_is_reported_at_once() -> None:
     answer: list[BaseException] = []
 
     async def run() -> None:
@@ -114,7 +114,7 @@ def test_a_failure_is_told_at_once() -> None:
     assert len(answer) == 1
 
 
-def test_a_failure_nobody_is_told_of_is_raised_at_the_end() -> None:
+def test_a_failure_that_was_not_reported_is_raised_at_the_end() -> None:
     async def run() -> None:
         async with meanwhile(failing()):
             await asyncio.sleep(0.01)

@@ -247,7 +247,7 @@ def test_a_deadline_is_shown_in_the_channels_own_zone_with_what_is_left(
     assert "broadcasts do not count as opening the app" in out
 
 
-def test_what_a_channel_that_is_well_rests_on_is_told_with_what_does_not_count(
+def test_a_healthy_channel_shows_the_evidence_that_counts_and_that_does_not(
     run: Run, add: Any, state: State
 ) -> None:
     add("shop", 3)
@@ -439,7 +439,7 @@ def test_the_owner_to_call_stands_beside_the_channel(run: Run, add: Any) -> None
     assert (channel["owner"], channel["phone"][0]) == ("Ana Lim", "+")
 
 
-def test_the_last_run_of_notify_is_told_and_changes_no_exit_status(run: Run, add: Any) -> None:
+def test_the_last_run_of_notify_is_shown_and_changes_no_exit_status(run: Run, add: Any) -> None:
     add("shop", 1)
     run("reminder", "notify", "--to", "json://127.0.0.1:9/")
 
@@ -476,7 +476,7 @@ def found(*signs: GradedSign) -> list[Finding]:
         (14, "WX103", Severity.CRITICAL, "the deadline was 2026-11-23 17:30 Asia/Singapore"),
     ],
 )
-def test_an_app_that_stays_closed_is_told_with_its_deadline(
+def test_an_app_that_stays_closed_is_a_finding_with_its_deadline(
     days: float, finding: str, severity: Severity, said: str
 ) -> None:
     [first] = found(confirmed(days))
@@ -516,7 +516,7 @@ def test_weaker_evidence_beside_trusted_one_is_shown_and_changes_nothing() -> No
     assert [fact.text.startswith("not counted (weak)") for fact in late.evidence] == [False, True]
 
 
-def test_evidence_from_the_future_is_told_and_not_counted() -> None:
+def test_evidence_from_the_future_is_reported_and_not_counted() -> None:
     findings = found(confirmed(-1), confirmed(11))
 
     assert [finding.id for finding in findings] == ["WX101", "WX705"]

@@ -39,7 +39,7 @@ def shop(run: Run) -> str:
     return "shop"
 
 
-def test_the_countdown_begins_anew_and_the_next_deadline_is_told(run: Run, shop: str) -> None:
+def test_the_countdown_starts_again_and_the_next_deadline_is_shown(run: Run, shop: str) -> None:
     outcome = run("reminder", "confirm", "shop", "--by", "Ana")
 
     assert outcome.code == 0
@@ -80,7 +80,7 @@ def test_what_is_kept_names_the_person(run: Run, shop: str, state: State) -> Non
     ]
 
 
-def test_without_a_name_it_is_whoever_runs_the_program(
+def test_without_a_name_the_login_name_confirms(
     run: Run, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOGNAME", "ben")
@@ -89,7 +89,9 @@ def test_without_a_name_it_is_whoever_runs_the_program(
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 101, "ana\x07"])
-def test_a_name_that_is_none_is_refused(run: Run, shop: str, state: State, name: str) -> None:
+def test_a_name_that_cannot_be_used_is_refused(
+    run: Run, shop: str, state: State, name: str
+) -> None:
     assert run("reminder", "confirm", "--by", name).code == 2
     assert state.rows(EVIDENCE) == []
 
@@ -119,7 +121,7 @@ def test_an_earlier_moment_is_read_in_the_channels_zone(
         ("", "is not a time"),
     ],
 )
-def test_a_moment_to_come_and_what_is_none_are_refused(
+def test_a_future_or_unreadable_moment_is_refused(
     run: Run, shop: str, state: State, at: str, said: str
 ) -> None:
     outcome = run("reminder", "confirm", "--at", at, "--force")

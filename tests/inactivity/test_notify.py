@@ -127,7 +127,7 @@ def test_what_failed_is_tried_again_by_the_next_run(run, shop: str, inbox: Any) 
     assert (failed.code, done.code, len(inbox.messages)) == (6, 0, 1)
 
 
-def test_a_channel_is_told_about_at_its_own_urls(run, shop: str, inbox: Any) -> None:
+def test_notices_of_a_channel_go_to_its_own_urls(run, shop: str, inbox: Any) -> None:
     run("channel", "add", "cafe", "--phone", "+6560000002")
     urls = {
         "WACOEX_NOTIFY_URLS": inbox.url,
@@ -141,7 +141,9 @@ def test_a_channel_is_told_about_at_its_own_urls(run, shop: str, inbox: Any) -> 
     assert inbox.titles.count("cafe: nobody knows when the app was last opened") == 2
 
 
-def test_a_channel_nobody_is_told_about_is_warned_of(run, shop: str, inbox: Any) -> None:
+def test_a_channel_without_an_address_for_notices_is_warned_about(
+    run, shop: str, inbox: Any
+) -> None:
     run("channel", "add", "cafe", "--phone", "+6560000002")
 
     done = run(*NOTIFY, "--json", env={"WACOEX_NOTIFY_URLS_CAFE": inbox.url})
@@ -171,7 +173,7 @@ def test_an_empty_state_file_is_an_error_not_a_silence(run, inbox: Any) -> None:
 
 
 @pytest.mark.parametrize("url", ["foo://sup3rsecret", "mailto://me:sup3rsecret@x"])
-def test_an_unfit_url_is_named_by_its_place_and_not_quoted(
+def test_a_url_that_cannot_be_used_is_named_by_its_place_and_not_quoted(
     run, shop: str, inbox: Any, url: str
 ) -> None:
     done = run(*NOTIFY, "-vv", env={"WACOEX_NOTIFY_URLS": f"{inbox.url},{url}"})
@@ -211,7 +213,7 @@ def test_a_dry_run_shows_what_would_go_where_and_keeps_nothing(
         assert state.value(f"SELECT count(*) FROM {table}") == 0
 
 
-def test_a_removed_channel_is_told_about_once(
+def test_a_removed_channel_gets_one_notice(
     run, shop: str, state: State, inbox: Any, frozen: Any
 ) -> None:
     removed(state, "PRIMARY_INACTIVITY")

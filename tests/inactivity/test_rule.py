@@ -326,20 +326,20 @@ def last(stage: Stage, hours_ago: float = 1, kind: NoticeKind = STAGE) -> LastNo
         (WARNING, last(OK, 400, RECOVERY), STAGE),
     ],
 )
-def test_each_stage_is_told_once_and_a_grave_one_every_24_hours(
+def test_each_stage_gets_one_notice_and_a_grave_stage_one_every_24_hours(
     stage: Stage, former: LastNotice | None, expected: NoticeKind | None
 ) -> None:
     assert due(stage, "connected", former, NOW) is expected
 
 
 @pytest.mark.parametrize("stage", list(Stage))
-def test_an_archived_channel_is_never_told_about(stage: Stage) -> None:
+def test_an_archived_channel_never_gets_a_notice(stage: Stage) -> None:
     assert due(stage, "archived", None, NOW) is None
     assert due(stage, "archived", last(OVERDUE, 48), NOW) is None
 
 
 @pytest.mark.parametrize("stage", list(Stage))
-def test_a_removed_channel_is_told_once_whatever_its_stage(stage: Stage) -> None:
+def test_a_removed_channel_gets_one_notice_at_any_stage(stage: Stage) -> None:
     assert due(stage, "removed", None, NOW) is REMOVED
     assert due(stage, "removed", last(OVERDUE), NOW) is REMOVED
     assert due(stage, "removed", last(OVERDUE, 999, REMOVED), NOW) is None

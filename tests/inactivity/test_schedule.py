@@ -73,7 +73,7 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine with wacoex installed, and without cron and systemd until told otherwise."""
+    """A machine with wacoex installed, and without cron and systemd until a test adds them."""
     made = Machine(tmp_path)
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -408,7 +408,7 @@ def test_units_of_somebody_else_are_not_touched(
     assert (units / schedule.TIMER).read_text() == "[Timer]\nOnCalendar=daily\n"
 
 
-def test_two_ways_at_once_are_told(run, machine: Machine, urls: Path) -> None:
+def test_two_schedules_at_once_are_reported(run, machine: Machine, urls: Path) -> None:
     machine.has_cron()
     machine.has_systemd()
     run(*SCHEDULE, "install", "--cron")

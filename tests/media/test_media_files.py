@@ -48,7 +48,7 @@ def file(tmp_path: Path) -> Path:
         (b"\0\1\2\3" * 40, "application/octet-stream"),
     ],
 )
-def test_the_type_is_told_by_the_content(file: Path, content: bytes, mime: str) -> None:
+def test_the_content_decides_the_type(file: Path, content: bytes, mime: str) -> None:
     file.write_bytes(content)
 
     assert look_at(file).content.mime == mime

@@ -218,7 +218,7 @@ def test_what_is_settled_is_shown_and_not_asked_again(run, shop) -> None:
     assert "version of the WhatsApp Business app" not in done.err
 
 
-def test_nobody_to_answer_is_told_and_what_is_settled_is_kept(run, shop) -> None:
+def test_without_a_terminal_the_error_says_so_and_settled_steps_are_kept(run, shop) -> None:
     done = run("connect", "shop", "--json")
 
     assert done.code == 2
@@ -269,7 +269,7 @@ def test_two_names_are_one_too_many(run, shop) -> None:
 
 
 @pytest.mark.parametrize("options", [("--port", "0"), ("--port", "70000"), ("--via", "meta")])
-def test_unfit_options_are_usage_errors(run, shop, options) -> None:
+def test_wrong_options_are_usage_errors(run, shop, options) -> None:
     assert run("connect", "shop", *options).code == 2
 
 
@@ -311,7 +311,7 @@ def test_a_step_that_is_not_settled_ends_the_walk(shop_added: None, end, code: i
     assert others.gone[0] == "signup"
 
 
-def test_a_refusal_of_meta_is_told_with_its_finding(shop_added: None) -> None:
+def test_a_refusal_of_meta_is_reported_with_its_finding(shop_added: None) -> None:
     refused = WindowFailed("no", "3441041")
     finding = checks.signup_reported(refused, "shop", "2026-11-07T12:00:00.000Z")
     done = walk(Steps(signup=StepResult(StepState.FAILED, findings=(finding,))))
@@ -411,7 +411,7 @@ YES = {"Connect `shop`": "yes"}
 
 @pytest.fixture
 def finished(stage, make_talker):
-    """A context of `shop`, whose first journey is over; the person says yes unless told."""
+    """A context of `shop`, whose first journey is over; the person says yes by default."""
     stage.channel(respondio_channel_id=4242)
 
     def context(answers: dict[str, str] | None = None, **more: Any) -> Context:
@@ -448,7 +448,7 @@ def send_with(stage, template: str, language: str) -> None:
         Broadcasts(state).set_status(broadcast_id, Status.COMPLETED)
 
 
-def test_the_four_steps_the_new_ids_and_the_templates_are_told_before_it_asks(
+def test_the_four_steps_the_new_ids_and_the_templates_are_shown_before_it_asks(
     stage, finished
 ) -> None:
     for template, language in (("offer", "en_US"), ("hello", "en"), ("offer", "en_US")):
@@ -560,7 +560,7 @@ def test_a_partner_that_came_since_it_was_asked_is_shown_before_signup(
         ("PARTNER_ADDED", "and still is: broadcasts stop"),
     ],
 )
-def test_how_it_is_connected_now_is_told(stage, finished, event: str, said: str) -> None:
+def test_the_present_connection_is_shown(stage, finished, event: str, said: str) -> None:
     tell(stage, event, minutes_ago=2000, reason="PRIMARY_INACTIVITY")
     context = finished()
 

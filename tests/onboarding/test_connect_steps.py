@@ -246,7 +246,7 @@ def test_respond_io_is_found_among_the_apps_by_its_name(at_meta, make_talker) ->
     assert {"id": PARTNER_APP_ID, "name": "respond.io WA BSP"} in outcome.answer["apps"]
 
 
-def test_a_partner_that_is_not_seen_is_told_and_is_no_proof(at_meta, make_talker) -> None:
+def test_a_missing_partner_is_noted_and_proves_nothing(at_meta, make_talker) -> None:
     at_meta.world.subscribed_apps[WABA_ID] = []
 
     outcome = at_meta.go("partner", partner, make_talker({}))

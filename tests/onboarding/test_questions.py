@@ -46,7 +46,7 @@ NEW = ["2.25.3", "y", "n"]
 
 
 class Person:
-    """Answers in order, and remembers what was asked and told."""
+    """Answers in order, and remembers the questions and the notes."""
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
@@ -197,7 +197,7 @@ def test_without_a_version_the_step_stays_open(go: Go) -> None:
     assert (outcome.state, outcome.answer) == (StepState.OPEN, {})
 
 
-def test_a_country_opened_lately_is_told_with_the_date_and_blocks_nothing(go: Go) -> None:
+def test_a_recently_opened_country_is_shown_with_the_date_and_blocks_nothing(go: Go) -> None:
     person = Person(*NEW)
 
     outcome = go(connect.eligibility, person, phone="+2348031234567")
@@ -397,7 +397,7 @@ def test_what_is_no_version_is_not_guessed(text: str) -> None:
     assert version_in(text) is None
 
 
-def test_a_number_that_is_hardly_used_is_told_about_but_not_stopped() -> None:
+def test_a_number_that_is_hardly_used_is_only_information() -> None:
     assert ids("eligibility", **GOOD | {"in_real_use": False}) == [("WX601", Severity.INFO)]
 
 
@@ -451,14 +451,14 @@ def test_the_refusal_over_a_payment_method_is_critical() -> None:
     assert finding.remedy == checks.four_steps()
 
 
-def test_features_nobody_has_acknowledged_are_told() -> None:
+def test_unacknowledged_features_are_listed() -> None:
     [finding] = checks.check_records({}, "shop", AT)
 
     assert (finding.id, finding.severity) == ("WX606", Severity.INFO)
     assert all(feature.title in finding.evidence[0].text for feature in features())
 
 
-def test_only_what_is_left_of_the_features_is_told() -> None:
+def test_only_the_remaining_features_are_listed() -> None:
     done = [feature.id for feature in features()[1:]]
     record = Record("changes", StepState.OPEN, AT, "bo", {"acknowledged": done})
 
@@ -482,7 +482,7 @@ def test_after_signup_only_the_badge_is_left_to_look_after() -> None:
     assert [record.id for record in checks.check_records(records, "shop", AT)] == ["WX607"]
 
 
-def test_both_statements_about_editing_are_told() -> None:
+def test_both_statements_about_editing_are_given() -> None:
     [row] = [feature for feature in features() if feature.id == "edit-revoke"]
 
     page = catalogue.find("features")

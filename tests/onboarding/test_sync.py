@@ -23,7 +23,7 @@ EDGE = "smb_app_data"
 
 @pytest.fixture
 def stand(at_meta):
-    """The own signup is done, an hour after Meta's own time of it was told."""
+    """The own signup is done, an hour after Meta reported its own time of it."""
     at_meta.settle("signup", via=Route.SIGNUP)
     at_meta.settle("proof", said_by="meta", onboarded_at="2026-11-07T11:00:00.000Z")
     return at_meta
@@ -58,7 +58,7 @@ def test_what_is_not_wanted_is_not_asked_for(stand, make_talker) -> None:
     assert outcome.answer["history"] == {"state": "declined", "at": "2026-11-07T12:00:00.000Z"}
 
 
-def test_the_progress_is_told_from_the_webhooks(stand, make_talker) -> None:
+def test_the_progress_comes_from_the_webhooks(stand, make_talker) -> None:
     talker = make_talker(YES)
     stand.clock.sleep = listening(stand)
 
@@ -140,7 +140,7 @@ def test_a_refusal_is_explained_and_the_request_is_not_made_again(
     assert calls(stand) == ([("history", None)] if both else [])
 
 
-def test_a_history_that_is_not_shared_is_told_at_once(stand, make_talker) -> None:
+def test_a_history_that_is_not_shared_is_reported_at_once(stand, make_talker) -> None:
     stand.world.patch_settings({"shares_history": False})
     stand.clock.sleep = listening(stand)
 

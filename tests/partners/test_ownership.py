@@ -107,7 +107,7 @@ def test_while_whatsapp_reconnects_the_only_advice_is_to_wait(
     assert "connect the number again" not in " ".join(found["remedy"])
 
 
-def test_an_override_of_our_own_app_is_told(run: Run, shop: str, world: World) -> None:
+def test_an_override_of_our_own_app_is_reported(run: Run, shop: str, world: World) -> None:
     world.subscribed_apps[WABA_ID][1]["override_callback_uri"] = "https://other.example/hook"
 
     outcome = run("partner", "check", "--json")
@@ -146,7 +146,7 @@ def test_a_number_under_another_id_is_found(run: Run, shop: str, world: World) -
     assert the_partner(outcome)["drift"][0]["use"] == PHONE_NUMBER_ID
 
 
-def test_a_restriction_that_was_told_is_a_finding_until_it_ends(run: Run, shop: str) -> None:
+def test_a_reported_restriction_is_a_finding_until_it_ends(run: Run, shop: str) -> None:
     ends = int(time.time()) + 3600
     info = [{"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING", "expiration": ends}]
     update = account_update("ACCOUNT_RESTRICTION", restriction_info=info)

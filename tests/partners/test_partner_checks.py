@@ -83,7 +83,7 @@ def test_an_app_that_looks_like_the_partner_is_offered_as_the_one_that_is_meant(
         (lost(timedelta(hours=5), ConnectionState.RECONNECTING), "first do what WX204 says"),
     ],
 )
-def test_nobody_is_told_to_connect_again_while_the_partner_may_come_back(
+def test_the_remedy_is_to_wait_while_the_partner_may_come_back(
     connection: Connection, first: str
 ) -> None:
     [found] = partner_findings(seen(OWN), connection)
@@ -168,7 +168,7 @@ def overrides(
         (App("1", "our tool", "not an address"), Severity.WARNING),
     ],
 )
-def test_an_override_that_leads_elsewhere_is_told(app: App, severity: Severity) -> None:
+def test_an_override_that_leads_elsewhere_is_a_finding(app: App, severity: Severity) -> None:
     [found] = overrides(app)
 
     assert (found.id, found.severity) == ("WX205", severity)
@@ -185,7 +185,7 @@ def test_an_override_that_leads_elsewhere_is_told(app: App, severity: Severity) 
         App("1", "our tool", "https://hooks.shop.example/other"),
     ],
 )
-def test_an_override_that_leads_home_is_none(app: App) -> None:
+def test_an_override_that_leads_home_is_no_finding(app: App) -> None:
     assert overrides(app) == []
 
 
@@ -347,7 +347,7 @@ def test_a_channel_of_another_kind_is_another_one() -> None:
     assert found_for(drifts).severity is Severity.WARNING
 
 
-def test_an_earlier_channel_that_is_still_there_is_told_and_no_finding() -> None:
+def test_an_earlier_channel_that_still_exists_is_shown_but_no_finding() -> None:
     drifts = at_respondio(whatsapp(7), whatsapp(5))
 
     assert [drift.kind for drift in drifts] == [DriftKind.FORMER]
@@ -516,7 +516,7 @@ def test_a_violation_is_a_warning_for_30_days() -> None:
         ("SOMETHING_NEW", None, None),
     ],
 )
-def test_a_template_that_meta_withdraws_is_told(
+def test_a_template_that_meta_withdraws_is_a_finding(
     event: str, reason: str | None, expected: Severity | None
 ) -> None:
     assert severity(templates=(template(event, reason=reason),)) is expected

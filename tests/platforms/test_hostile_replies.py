@@ -151,9 +151,7 @@ def test_a_wait_is_finite_and_a_date_can_be_counted_with(text: str) -> None:
     ],
     ids=["twice", "NaN", "1e999", "deep", "digits", "objects", "utf-16", "no utf-8", "halves"],
 )
-def test_json_that_is_none_or_too_much_of_it_is_no_usable_answer(
-    body: bytes, kind: type[Reply]
-) -> None:
+def test_broken_or_too_deep_json_is_not_a_usable_answer(body: bytes, kind: type[Reply]) -> None:
     reply = replies(httpx.Response(200, content=body))[0]
 
     assert isinstance(reply, kind)

@@ -174,7 +174,7 @@ def test_retry_after_is_obeyed(client, clock, requests) -> None:
     assert clock.slept == [7.0]
 
 
-def test_a_long_wait_is_told_instead_of_waited_for(client, clock, requests) -> None:
+def test_a_long_wait_is_an_error_with_the_seconds(client, clock, requests) -> None:
     with pytest.raises(TemporaryError) as caught:
         client(messages, refusal(429, **{"Retry-After": "600"}))
 

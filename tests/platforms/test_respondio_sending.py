@@ -134,7 +134,7 @@ def test_sending_waits_for_no_turn_and_learns_from_every_answer(client, clock) -
     assert clock.slept == []
 
 
-def test_a_limit_is_not_told_until_an_answer_names_one(client) -> None:
+def test_a_limit_is_unknown_until_an_answer_states_one(client) -> None:
     async def first(respondio: RespondIO) -> float | None:
         await respondio.send_message(ANA, BODY)
         return respondio.stated_limit(SENDING)
@@ -172,7 +172,7 @@ def test_a_creation_that_took_after_all_is_not_tried_again(client, requests, fou
     assert [request.method for request in requests] == ["POST", "GET"]
 
 
-def test_a_creation_that_never_becomes_clear_is_told(client, requests) -> None:
+def test_a_creation_that_never_becomes_clear_is_an_error(client, requests) -> None:
     answers = [answer for _ in range(3) for answer in (SILENCE, said(404))]
 
     with pytest.raises(TemporaryError) as caught:
@@ -192,7 +192,7 @@ def test_a_creation_that_never_becomes_clear_is_told(client, requests) -> None:
         (said(449), TemporaryError),
     ],
 )
-def test_a_creation_that_is_refused_is_told_at_once(client, requests, answer, kind) -> None:
+def test_a_refused_creation_is_an_error_at_once(client, requests, answer, kind) -> None:
     with pytest.raises(kind):
         client(creating, answer)
 
@@ -233,7 +233,7 @@ def test_templates_are_looked_for_on_the_other_path_too(client, requests, absent
     assert requests[1].url.path == "/v2/space/channel/12/mtm"
 
 
-def test_other_refusals_of_a_template_list_are_told(client, requests) -> None:
+def test_other_refusals_of_a_template_list_are_errors(client, requests) -> None:
     with pytest.raises(CredentialError):
         client(lambda it: it.templates(12), said(401))
 

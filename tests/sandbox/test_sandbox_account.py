@@ -40,13 +40,13 @@ def control(call: Call) -> Callable[..., dict[str, Any]]:
     return run
 
 
-def last_told(world: World) -> tuple[dict[str, Any], int]:
+def last_update(world: World) -> tuple[dict[str, Any], int]:
     """The value of the newest account update, and when it happened."""
     for payload in reversed(world.outbox.emitted(world.monotonic())):
         entry = payload["entry"][0]
         if entry["changes"][0]["field"] == "account_update":
             return entry["changes"][0]["value"], entry["time"]
-    raise AssertionError("no account update was told")
+    raise AssertionError("no account update was sent")
 
 
 def test_a_fresh_number_was_onboarded_three_days_ago(call: Call, world: World) -> None:
@@ -121,7 +121,7 @@ def test_tokens_expire_when_time_passes(
     assert send().json()["error"]["error_subcode"] == 463
 
 
-def test_what_is_told_after_a_journey_is_dated_by_it(
+def test_webhooks_after_a_time_journey_have_the_new_time(
     control: Callable[..., Any], clock: Any
 ) -> None:
     control("time", days=7)
@@ -138,7 +138,7 @@ def test_fourteen_days_without_the_phone_remove_the_partner(
 
     assert control("time", days=0.1)["removed"] == [PHONE_NUMBER_ID]
 
-    value, at = last_told(world)
+    value, at = last_update(world)
     assert value["event"] == "PARTNER_REMOVED"
     assert value["disconnection_info"] == {
         "reason": "PRIMARY_INACTIVITY",
@@ -202,7 +202,7 @@ def test_a_removal_leaves_the_graph_in_one_of_the_ways_that_were_seen(
 def test_the_reason_of_a_removal_may_be_missing(control: Callable[..., Any], world: World) -> None:
     control("partner", event="removed")
 
-    assert "disconnection_info" not in last_told(world)[0]
+    assert "disconnection_info" not in last_update(world)[0]
 
 
 def test_the_partner_app_stays_while_another_number_is_connected(
@@ -227,12 +227,12 @@ def test_offboarded_and_reconnected_within_minutes(
     control: Callable[..., Any], call: Call, send: Call, world: World
 ) -> None:
     control("partner", event="offboarded")
-    assert last_told(world)[0] == {"event": "ACCOUNT_OFFBOARDED"}
+    assert last_update(world)[0] == {"event": "ACCOUNT_OFFBOARDED"}
     assert send().json()["error"]["code"] == 133010
     assert call("GET", f"/{PHONE_NUMBER_ID}").status_code == 200
 
     control("partner", event="reconnected")
-    assert last_told(world)[0] == {"event": "ACCOUNT_RECONNECTED"}
+    assert last_update(world)[0] == {"event": "ACCOUNT_RECONNECTED"}
     assert send().status_code == 200
 
 
@@ -259,7 +259,7 @@ def test_a_number_connected_anew_begins_its_onboarding_again(
         ("partner", {"event": "removed", "why": "x"}, "`why` is not known of `removed`"),
     ],
 )
-def test_a_story_that_cannot_be_told_is_named(
+def test_an_event_with_wrong_values_is_refused_with_the_reason(
     control: Callable[..., Any], name: str, values: dict[str, Any], text: str
 ) -> None:
     assert text in control(name, **values)["error"]

@@ -127,7 +127,7 @@ def test_what_a_control_call_cannot_use_is_named(
 
 
 @pytest.mark.parametrize(("method", "name"), [("GET", "faults"), ("POST", "summary"), ("GET", "x")])
-def test_an_unknown_control_call_is_told_the_known_ones(
+def test_an_unknown_control_call_gets_the_list_of_known_calls(
     control: Call, method: str, name: str
 ) -> None:
     response = control(method, name)

@@ -515,7 +515,7 @@ def test_fields_can_be_switched_off(call: Call) -> None:
         (f"/v26.0/{PARTNER_APP_ID}/subscriptions", APP_TOKEN, 400, 100),
     ],
 )
-def test_fields_are_told_to_the_app_alone(
+def test_only_the_app_can_read_its_fields(
     call: Call, path: str, token: str | None, status: int, code: int
 ) -> None:
     answer = call("GET", path, token=token)
@@ -615,7 +615,7 @@ def test_connecting_again_opens_it_again(fresh: World, ask, clock) -> None:
     assert "request_id" in ask(CONTACTS)
 
 
-def test_a_history_that_is_not_shared_is_told_by_webhook(fresh: World, ask) -> None:
+def test_a_history_that_is_not_shared_is_reported_by_webhook(fresh: World, ask) -> None:
     fresh.patch_settings({"shares_history": False})
 
     assert "request_id" in ask(HISTORY)
@@ -693,7 +693,7 @@ def test_a_question_that_gets_no_answer_in_time_is_null(call: Call, world: World
         ([question(f"https://graph.example/{PHONE_NUMBER_ID}")], "must be relative"),
     ],
 )
-def test_a_batch_that_is_none_is_refused(call: Call, batch: object, said: str) -> None:
+def test_a_malformed_batch_is_refused(call: Call, batch: object, said: str) -> None:
     answer = call("POST", "/v26.0/", json={"batch": batch})
 
     assert answer.status_code == 400

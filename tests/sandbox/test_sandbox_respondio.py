@@ -138,7 +138,7 @@ def test_limits_and_statuses_are_changed_by_control_calls(ask: Call, change: Cal
         {"contacts": [1]},
     ],
 )
-def test_a_control_call_that_cannot_be_used_is_told(change: Call, values: dict[str, Any]) -> None:
+def test_a_control_call_with_wrong_values_is_refused(change: Call, values: dict[str, Any]) -> None:
     assert change(**values).status_code == 400
 
 

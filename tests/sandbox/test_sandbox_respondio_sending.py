@@ -150,7 +150,7 @@ def test_faults_of_statuses_strike_here_too(
         assert item["status"][-1]["message"] == "131026: Message undeliverable"
 
 
-def test_a_status_can_be_told_twice(
+def test_a_status_can_be_reported_twice(
     write: Call, read: Callable[..., dict[str, Any]], world: World, clock: SimpleNamespace
 ) -> None:
     world.faults.replace([Fault("status_duplicated", count=1)])

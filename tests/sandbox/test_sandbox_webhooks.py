@@ -61,7 +61,7 @@ def reported(control: Call) -> Callable[..., dict[str, Any]]:
 
 
 class Receiver:
-    """A server that keeps what it is sent, and answers as it is told."""
+    """A server that keeps what it receives, and answers as the test sets it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -128,7 +128,7 @@ def until_delivered(client: httpx.Client) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", META_KINDS)
-def test_every_kind_is_told_without_saying_more(kind: str, control: Call) -> None:
+def test_every_kind_can_be_emitted_with_its_defaults(kind: str, control: Call) -> None:
     answer = control("POST", "emit", json={"kind": kind}).json()
 
     assert answer["emitted"] == len(answer["payloads"]) >= 1
@@ -151,7 +151,9 @@ def test_the_test_call_of_respond_io_has_no_event_type(control: Call) -> None:
     assert "event_type" not in body
 
 
-def test_a_message_that_respond_io_told_can_be_listed_there(control: Call, world: World) -> None:
+def test_a_message_that_respond_io_reported_can_be_listed_there(
+    control: Call, world: World
+) -> None:
     values = {"kind": "echo", "source": "respondio", "days_ago": 2}
     [body] = control("POST", "emit", json=values).json()["payloads"]
 

@@ -341,7 +341,7 @@ def test_a_secret_that_a_channel_needs_and_lacks_is_missing(run) -> None:
     ]
 
 
-def test_a_refused_token_is_told_with_its_channel(run, world: World) -> None:
+def test_a_refused_token_is_reported_with_its_channel(run, world: World) -> None:
     run(*SHOP)
     change_token(world, revoked=True)
 
@@ -353,7 +353,7 @@ def test_a_refused_token_is_told_with_its_channel(run, world: World) -> None:
     assert error["message"].startswith("meta-token of channel `shop`: Meta refused: ")
 
 
-def test_an_unfit_secret_is_told_and_the_others_are_still_shown(run, world: World) -> None:
+def test_a_malformed_secret_is_reported_and_the_others_are_still_shown(run, world: World) -> None:
     env = {"WACOEX_META_TOKEN": DEFAULT_TOKEN, "WACOEX_RESPONDIO_TOKEN": "two words"}
 
     done = run("auth", "status", env=env)

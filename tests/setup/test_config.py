@@ -139,8 +139,8 @@ MARKED = {
     variable: f"MARK{number}-{name}-0123456789"
     for number, (name, variable) in enumerate(SECRET_VARIABLES.items())
 } | {"WACOEX_META_TOKEN": DEFAULT_TOKEN}
-# They run until they are stopped, start programs of their own, or change the crontab of whoever
-# runs the tests.
+# They run until they are stopped, start programs of their own, or change the crontab of the
+# person who runs the tests.
 ENDLESS = {
     ("demo",),
     ("events", "listen"),

@@ -124,7 +124,7 @@ def test_a_sound_state_file_is_said_to_be_sound(wacoex, broadcast, state):
         ("UPDATE recipients SET state = 'sending', holder = 'x'", "its sender died"),
     ],
 )
-def test_each_thing_that_is_wrong_is_told_with_a_remedy(wacoex, broadcast, state, harm, words):
+def test_each_problem_is_reported_with_a_remedy(wacoex, broadcast, state, harm, words):
     broadcast()
     change(state, harm)
 
@@ -179,7 +179,7 @@ def test_an_opted_out_person_may_stand_in_a_plan_but_is_never_sent_to(wacoex, br
     )
 
 
-def test_files_that_others_may_read_are_told_with_the_command_that_closes_them(wacoex, state):
+def test_files_that_others_may_read_are_reported_with_the_command_that_closes_them(wacoex, state):
     state.path.chmod(0o644)
 
     checked = wacoex("state", "check", "--json")

@@ -118,7 +118,7 @@ def test_a_record_reads_as_one_of_meta_s() -> None:
     assert (found.quality, found.rejected_reason) == (None, None)
 
 
-def test_components_may_be_a_list_and_quality_may_be_told() -> None:
+def test_components_may_be_a_list_and_quality_may_be_given() -> None:
     body = [{"type": "BODY", "text": "Hi {{first_name}}"}]
 
     found = template(components=body, qualityScore="green", status="rejected", statusDetail="scam")

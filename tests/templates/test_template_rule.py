@@ -346,7 +346,7 @@ def test_a_row_gives_its_values_in_the_order_of_the_sources() -> None:
 
 
 @pytest.mark.parametrize("row", [{}, {"name": ""}, {"name": " \t\n"}, {"name": "\u00a0"}])
-def test_an_empty_value_makes_the_row_unfit(row: dict[str, str]) -> None:
+def test_a_row_with_an_empty_value_cannot_be_filled(row: dict[str, str]) -> None:
     assert fill(SOURCES, row) is None
     assert empty_keys(SOURCES, row) == ("1",)
 

@@ -133,7 +133,7 @@ def test_an_answer_comes_without_its_outer_spaces(typing, capsys) -> None:
     ],
     ids=["plain", "-q", "--json", "-qq", "-v", "-vv"],
 )
-def test_how_much_is_told(capsys, invocation: Invocation, reported: str) -> None:
+def test_each_verbosity_shows_its_notes(capsys, invocation: Invocation, reported: str) -> None:
     dialogue = TerminalDialogue(invocation)
 
     dialogue.note("n")

@@ -1,4 +1,4 @@
-"""Global options before and after the subcommand, help pages, and how failures are told."""
+"""Global options before and after the subcommand, help pages, and how failures are shown."""
 
 import json
 import os

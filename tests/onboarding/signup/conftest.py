@@ -27,7 +27,7 @@ from wacoex_cli.sandbox.world import APP_ID, APP_SECRET, PHONE, World
 
 
 class Onlooker:
-    """Somebody who says yes, and remembers what was told."""
+    """Somebody who says yes, and remembers what was shown."""
 
     def __init__(self) -> None:
         self.shown: list[str] = []
@@ -93,7 +93,7 @@ class Run:
 
 
 class Signup:
-    """The channel `shop`, an own app, and everything that was told or logged about them."""
+    """The channel `shop`, an own app, and everything that was shown or logged about them."""
 
     def __init__(self, world: World, environ: dict[str, str]) -> None:
         self.world = world
@@ -139,7 +139,7 @@ class Signup:
             registry.edit_channel(workspace.state, "shop", changes, workspace.clock.now())
 
     def everything_written(self) -> str:
-        """The state file, the log and what was told, to look for what must not be there."""
+        """The state file, the log and all notes, to look for what must not be there."""
         written = b"".join(
             path.read_bytes() for path in self._directory().rglob("*") if path.is_file()
         )

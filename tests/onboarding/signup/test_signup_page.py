@@ -128,7 +128,7 @@ def test_a_window_that_is_left_says_where_and_what_to_do(tab: Any, opened: Any) 
         ("Something else <b>broke</b>.", "WX608"),
     ],
 )
-def test_an_error_of_the_window_is_told_with_code_and_session_id(
+def test_an_error_of_the_window_is_shown_with_code_and_session_id(
     tab: Any, opened: Any, text: str, finding_id: str
 ) -> None:
     run, window = opened()

@@ -71,7 +71,7 @@ def test_a_finished_window_becomes_a_token_the_ids_and_a_subscription(
     assert [code.tries for code in signup.world.codes.issued.values()] == [1]
 
 
-def test_neither_token_nor_code_nor_secret_is_written_told_or_shown(
+def test_token_code_and_secret_are_never_written_sent_or_shown(
     signup: Any, browse: Any, finish: Any
 ) -> None:
     run = signup.start()
@@ -122,7 +122,7 @@ def test_the_page_says_what_it_may_load_and_is_kept_nowhere(signup: Any, browse:
     run.end()
 
 
-def test_whoever_is_not_the_page_gets_nothing_and_breaks_nothing(
+def test_a_request_from_elsewhere_gets_nothing_and_breaks_nothing(
     signup: Any, browse: Any, finish: Any
 ) -> None:
     run = signup.start()
@@ -520,7 +520,7 @@ def test_each_screen_on_which_somebody_leaves_has_its_own_advice(step: str) -> N
 
 
 @pytest.mark.parametrize("step", ["A_NEW_SCREEN", None])
-def test_a_screen_that_nobody_knows_is_told_by_its_name(step: str | None) -> None:
+def test_an_unknown_screen_is_named(step: str | None) -> None:
     found = checks.signup_cancelled(step, "shop", "+6560000001", AT)
 
     assert (step or "does not name") in found.evidence[0].text
@@ -550,7 +550,7 @@ def test_an_error_of_the_window_leads_to_the_finding_that_explains_it(
     assert code is None or code in said
 
 
-def test_a_number_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_a_missing_number_is_reported_with_the_numbers_that_exist() -> None:
     found = checks.wrong_number("shop", "+6560000001", ["+65 6000 0002 (id 106)"], AT)
 
     assert found.id == "WX609"
