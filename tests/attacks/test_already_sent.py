@@ -176,7 +176,7 @@ def test_the_list_comes_in_another_form(
     assert len(attack.arrived()) == len(set(attack.arrived())) == 12
 
 
-def test_a_longer_list_skips_who_has_it(attack: Attack) -> None:
+def test_a_longer_list_skips_people_who_have_the_message(attack: Attack) -> None:
     assert attack.run(*sending(attack.write_list(20))).code == 0
     longer = attack.write_list(30)
 
@@ -189,7 +189,7 @@ def test_a_longer_list_skips_who_has_it(attack: Attack) -> None:
     attack.judge(people(30))
 
 
-def test_a_repeat_is_meant(attack: Attack) -> None:
+def test_a_person_can_ask_for_a_repeat(attack: Attack) -> None:
     path = attack.write_list(40)
     assert attack.run(*sending(path)).code == 0
 
@@ -203,7 +203,7 @@ def test_a_repeat_is_meant(attack: Attack) -> None:
     attack.judge(people(40), meant=40)
 
 
-def test_a_plan_is_mended_and_planned_again(attack: Attack) -> None:
+def test_a_list_is_corrected_and_planned_again(attack: Attack) -> None:
     assert attack.run("broadcast", "plan", str(attack.write_list(10)), *TEMPLATE, *FIRST).code == 0
     mended = attack.write_list(12)
     planned = attack.run("broadcast", "plan", str(mended), *TEMPLATE, *FIRST)

@@ -400,7 +400,7 @@ def test_every_type_of_template_is_sent_as_pywa_sends_it(shop, world):
     assert seen_faults == faults
 
 
-def test_a_named_fault_of_pywa_is_no_more_than_what_is_said_of_it():
+def test_a_named_fault_of_pywa_is_exactly_as_described():
     by_name = {case.name: case for case in CASES}
 
     def theirs(name: str) -> dict[str, Any]:

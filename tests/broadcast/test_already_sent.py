@@ -95,7 +95,7 @@ def test_the_schema_step_gives_the_same_keys(phone: str, values: list[str]) -> N
     assert -(2**63) <= key < 2**63
 
 
-def test_what_makes_a_message_another_one() -> None:
+def test_which_changes_make_another_message() -> None:
     key = message_key(TEMPLATE, SOURCES)("+5511987654321", '["Ana"]')
     spanish = TEMPLATE.replace("en_US", "es")
     header = SOURCES.replace('"1"', '"header.1"')
@@ -142,7 +142,7 @@ def test_who_got_it_is_counted_for_72_hours(shop: Shop) -> None:
     ],
 )
 @pytest.mark.parametrize("status", ["completed", "cancelled"])
-def test_what_became_of_the_other_row_decides(
+def test_the_state_of_the_other_row_decides(
     shop: Shop, row_state: str, counts: bool, status: str
 ) -> None:
     first, second = shop.planned(1), shop.planned(1)
@@ -184,7 +184,7 @@ def test_open_rows_count_while_their_broadcast_may_go_on(
         ]
 
 
-def test_a_test_message_counts_for_nobody(shop: Shop) -> None:
+def test_a_test_message_does_not_count(shop: Shop) -> None:
     for _ in range(2):
         planned = shop.plan(2)
         assert planned.findings == ()
@@ -369,7 +369,9 @@ def test_a_hit_at_the_claim_pauses_the_broadcast(state: State, clock: Any) -> No
     assert decision["decision"].startswith("again: 1 of 3 people already have this message")
 
 
-def test_a_hit_at_the_claim_is_skipped_where_that_was_said(state: State, clock: Any) -> None:
+def test_a_hit_at_the_claim_is_skipped_when_a_person_asked_for_that(
+    state: State, clock: Any
+) -> None:
     ledger = Ledger(state, clock, [[1, 2, 3], [3, 2, 1]])
     first, second = ledger.broadcasts
     running = Sender(state, ledger, second, Order(repeats=RepeatPolicy.SKIPPED))
@@ -384,7 +386,7 @@ def test_a_hit_at_the_claim_is_skipped_where_that_was_said(state: State, clock: 
     assert Broadcasts(state).get(second.broadcast_id).status is Status.COMPLETED
 
 
-def test_what_was_sent_lately_is_not_pruned(state: State, clock: Any) -> None:
+def test_recent_broadcasts_are_not_pruned(state: State, clock: Any) -> None:
     ledger = Ledger(state, clock, [[1], [2]])
     sender = Sender(state, ledger, ledger.broadcasts[0], Order())
     sender.claim()

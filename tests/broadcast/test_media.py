@@ -131,7 +131,7 @@ def test_killed_while_an_upload_is_open_it_costs_one_more(shop, planned, eventua
 
 
 @pytest.mark.parametrize("messages", [0, 1, 60])
-def test_wherever_the_kill_falls_there_are_5_uploads_or_6(shop, planned, eventually, messages):
+def test_a_kill_at_any_moment_makes_5_or_6_uploads(shop, planned, eventually, messages):
     broadcast = planned(200)
     shop.faults(Fault("latency", on="all", seconds=0.01, seconds_max=0.1))
     sender = shop.start(DRIVER, shop.base_url, broadcast.broadcast_id, 100.0, 60.0)

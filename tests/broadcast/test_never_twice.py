@@ -712,7 +712,9 @@ def test_no_sequence_of_events_sends_anybody_twice_or_loses_one(
     )
 
 
-def test_who_opts_out_while_meta_asks_to_wait_is_not_sent_to(tmp_path: Path, state, clock) -> None:
+def test_a_person_who_opts_out_while_meta_asks_to_wait_is_not_sent_to(
+    tmp_path: Path, state, clock
+) -> None:
     shop = Shop(state, clock)
     file = tmp_path / "people.csv"
     file.write_text("phone\n+6591000001\n+6591000002\n+6591000003\n")

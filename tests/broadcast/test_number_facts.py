@@ -87,7 +87,7 @@ def test_a_field_that_this_access_is_not_given_spoils_nothing(shop, cli):
     assert "WX214" not in planned.out
 
 
-def test_good_words_and_missing_ones_are_no_finding():
+def test_good_and_missing_values_are_no_finding():
     good = {"name_status": "APPROVED", "account_mode": "LIVE", "status": "CONNECTED"}
     more = {"code_verification_status": "VERIFIED", "new_name_status": "NONE"}
     assert check_mended({**good, **more}, "shop", "now") == []

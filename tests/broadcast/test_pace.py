@@ -117,7 +117,7 @@ def send(
 
 @settings(max_examples=12)
 @given(storm=st.floats(1.0, 120.0), answer_seconds=st.floats(0.02, 2.0))
-def test_after_a_storm_of_any_length_the_pace_is_back_within_half_a_minute(storm, answer_seconds):
+def test_the_pace_recovers_from_a_storm_of_any_length_within_half_a_minute(storm, answer_seconds):
     ends = 15.0 + storm
     server = Server(lambda at: 0 if 15.0 <= at < ends else 20)
     send(server, ends + 31.0, answer_seconds)

@@ -95,7 +95,7 @@ def test_a_critical_finding_is_shown_by_the_plan_and_refuses_the_sending(
 
 
 @pytest.mark.parametrize("finding", sorted(CRITICAL))
-def test_who_overrules_it_by_name_sends_and_that_is_recorded(shop, cli, number, finding):
+def test_a_finding_overruled_by_name_lets_it_send_and_is_recorded(shop, cli, number, finding):
     number(**CRITICAL[finding])
     broadcast = shop.planned(2)
     sent = cli("broadcast", "send", "--yes", "--overrule", finding)
@@ -142,7 +142,7 @@ def test_an_app_that_must_be_opened_now_refuses_the_sending(shop, cli, number):
     assert cli("broadcast", "send", "--yes").code == 0
 
 
-def test_who_overrules_the_countdown_by_name_sends_and_that_is_recorded(shop, cli, number):
+def test_a_countdown_overruled_by_name_lets_it_send_and_is_recorded(shop, cli, number):
     number(last_onboarded_time=onboarded(13.5))
     cli("broadcast", "plan", shop.people(2), *OPENING_HOURS)
     sent = cli("broadcast", "send", "--yes", "--overrule", "WX102")
@@ -225,7 +225,7 @@ def test_what_was_sent_within_24_hours_counts_against_the_messaging_limit(shop, 
     assert ids(shop.plan(others)) == []
 
 
-def test_a_limit_whose_name_nobody_knows_is_no_limit_made_up(shop, number):
+def test_an_unknown_name_of_a_limit_gives_no_invented_limit(shop, number):
     number(whatsapp_business_manager_messaging_limit="TIER_OF_NEXT_YEAR")
     assert ids(shop.plan(60)) == []
 
@@ -350,7 +350,7 @@ def limit_is(shop, tier):
 
 
 @pytest.mark.usefixtures("silence")
-def test_who_wrote_or_was_written_to_this_month_is_no_new_mac(shop, estimate):
+def test_a_person_active_this_month_is_not_a_new_mac(shop, estimate):
     active(shop, shop.phone(1))
     active(shop, shop.phone(2), Kind.ECHO)
     active(shop, shop.phone(3), days_ago=40)
@@ -391,7 +391,7 @@ def test_the_others_are_looked_up_at_respond_io_where_there_is_a_token(shop, est
 
 
 @pytest.mark.usefixtures("silence")
-def test_nobody_is_looked_up_who_is_known(shop, estimate, respondio):
+def test_known_people_are_not_looked_up(shop, estimate, respondio):
     active(shop, shop.phone(1))
     estimate(1)
 
@@ -428,7 +428,7 @@ def test_the_share_of_the_portfolios_limit_is_shown(shop, estimate, tier, limit,
 
 
 @pytest.mark.usefixtures("silence")
-def test_who_was_in_two_broadcasts_uses_up_the_limit_once(shop, estimate):
+def test_a_person_in_two_broadcasts_uses_up_the_limit_once(shop, estimate):
     for people in (2, 4, 3):
         shop.send(shop.planned(people), repeats=RepeatPolicy.SENT)
     other = shop.file("other.csv", [(shop.phone(1),), (shop.phone(9),)])
@@ -520,7 +520,7 @@ SEEN = "2026-11-07T12:00:00.000Z"
         ({"odd": 1}, 0, [Severity.UNKNOWN]),
     ],
 )
-def test_a_limit_is_used_up_when_so_many_people_were_messaged(
+def test_a_limit_is_used_up_when_as_many_people_were_messaged(
     tier: object, taken: int, severities: list[Severity]
 ) -> None:
     found = check_limit_used_up(tier, taken, "shop", SEEN)
@@ -625,7 +625,7 @@ def test_throttled_answers_are_remembered_although_every_row_is_taken_in_the_end
     assert not troubles(shop.state, [shop.channel], later)
 
 
-def test_what_became_of_rows_is_known_by_channel(shop: Any) -> None:
+def test_the_states_of_rows_are_counted_by_channel(shop: Any) -> None:
     shop.faults(
         Fault("refuse", code=131049, arrivals=frozenset({1})),
         Fault("refuse", code=131050, arrivals=frozenset({2, 3})),

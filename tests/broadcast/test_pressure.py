@@ -246,7 +246,7 @@ def test_a_limit_that_is_not_understood_is_refused(name, text):
         pressure_from({name: text})
 
 
-def test_the_second_list_leaves_out_who_has_had_enough(cli, shop):
+def test_the_second_list_leaves_out_people_who_reached_the_limit(cli, shop):
     plan = ("broadcast", "plan", shop.people(3), "--template", "opening_hours", "--lang", "en_US")
     assert cli(*plan).code == 0
     assert cli("broadcast", "send", "1", "--yes").code == 0

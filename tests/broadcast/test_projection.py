@@ -91,7 +91,7 @@ def test_a_message_is_sent_then_delivered_then_read(shop):
 
 
 @pytest.mark.parametrize("late", ["sent", "delivered", "failed"])
-def test_what_was_read_does_not_become_less(shop, late):
+def test_a_read_message_never_goes_back_to_delivered(shop, late):
     broadcast = shop.planned(1)
     shop.send(broadcast)
 
@@ -307,7 +307,7 @@ def test_somebody_who_says_stop_while_it_runs_is_not_sent_to(shop, eventually):
     assert json.dumps(shop.world.log.summary()["accepted"]) == "199"
 
 
-def test_the_phone_of_a_channel_is_enough_for_it_to_be_meant(shop):
+def test_the_phone_of_a_channel_is_enough_to_match_it(shop):
     broadcast = shop.planned(1)
     shop.send(broadcast)
     with shop.state.transaction():
@@ -483,7 +483,7 @@ def test_what_happened_before_the_run_pauses_nothing(shop, reported):
     assert reported("template_status", name=RUNNING, at=before).status is Status.SENDING
 
 
-def test_who_is_unclear_comes_first_and_what_is_long_over_is_left_alone(state, clock):
+def test_unclear_rows_come_first_and_old_broadcasts_are_left_alone(state, clock):
     channel = registry.add_channel(state, "shop", Details(phone="+6560000001"), clock.now())
     lately, long_ago = (to_text(clock.now() - timedelta(days=days)) for days in (2, 30))
     rows = [
@@ -627,7 +627,7 @@ def queried(state, clock, plan_rows) -> Callable[[int], Availability]:
     return make
 
 
-def test_what_respondio_tells_moves_the_row_and_stands_in_the_log(queried) -> None:
+def test_a_status_of_respondio_moves_the_row_and_is_in_the_log(queried) -> None:
     shop = queried(1)
     shop.take(1)
     shop.says(1, "pending", "sent", "delivered")
@@ -661,7 +661,7 @@ def test_a_failure_keeps_its_code_and_its_text_and_may_opt_a_person_out(queried,
     assert shop.state.value("SELECT source FROM optouts") == "meta-131050"
 
 
-def test_what_has_come_to_an_end_is_asked_about_no_more(queried) -> None:
+def test_messages_with_a_final_status_are_not_asked_about_again(queried) -> None:
     shop = queried(3)
     shop.take(1, 2, 3)
     shop.says(1, "read")
@@ -673,7 +673,7 @@ def test_what_has_come_to_an_end_is_asked_about_no_more(queried) -> None:
     assert shop.times == {1: 1, 2: 1, 3: 1}
 
 
-def test_a_message_without_news_is_asked_about_ever_more_seldom(queried, clock) -> None:
+def test_a_message_without_news_is_asked_about_less_and_less(queried, clock) -> None:
     shop = queried(1)
     shop.take(1)
 
@@ -728,7 +728,7 @@ def test_an_unusable_answer_changes_nothing_and_the_others_go_on(queried, answer
     assert [shop.row(1)["state"], shop.row(2)["state"]] == ["delivered", "accepted"]
 
 
-def test_the_last_news_is_waited_for_but_not_for_ever(queried, clock) -> None:
+def test_the_last_statuses_are_waited_for_within_a_limit(queried, clock) -> None:
     shop = queried(1)
     shop.take(1)
     poller = Poller(shop.state, object(), shop.broadcast_id, clock)  # type: ignore[arg-type]

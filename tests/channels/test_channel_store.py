@@ -65,7 +65,7 @@ def newest_day(state: State, *, until: str = EVER, since: str | None = None) -> 
     return found.at if found else None
 
 
-def test_the_newest_counts_whatever_address_it_is_kept_under(state: State) -> None:
+def test_the_newest_evidence_counts_under_any_address(state: State) -> None:
     keep(state, echo(ID, 3), echo(PHONE, 5), echo(OWN, 4), echo("phone:+6560000002", 9))
 
     assert newest_day(state) == at(5)
@@ -267,7 +267,7 @@ def reported(at: datetime, **ids: Any) -> AccountEvent:
     return AccountEvent(f"{at} {ids}", "PARTNER_REMOVED", to_text(at), **ids)
 
 
-def test_an_id_that_another_takes_the_place_of_is_kept(state: State, shop: Channel) -> None:
+def test_a_replaced_id_is_kept_as_a_former_id(state: State, shop: Channel) -> None:
     until = to_text(CHANGED)
 
     assert shop.former_ids == (
@@ -279,7 +279,7 @@ def test_an_id_that_another_takes_the_place_of_is_kept(state: State, shop: Chann
     assert registry.known(state, "shop") == shop
 
 
-def test_an_id_that_comes_first_or_stays_or_is_only_taken_away_is_not(state: State) -> None:
+def test_a_first_same_or_removed_id_is_not_a_former_id(state: State) -> None:
     registry.add_channel(state, "shop", Details("+6560000001", phone_number_id="1001"), THEN)
     for changes in ({"waba_id": "20"}, {"waba_id": "20", "owner": "Ana"}, {"waba_id": None}):
         edited = registry.edit_channel(state, "shop", changes, CHANGED)
@@ -287,7 +287,7 @@ def test_an_id_that_comes_first_or_stays_or_is_only_taken_away_is_not(state: Sta
     assert edited.former_ids == ()
 
 
-def test_an_id_that_comes_back_is_former_no_more(state: State, shop: Channel) -> None:
+def test_an_id_that_comes_back_is_no_longer_a_former_id(state: State, shop: Channel) -> None:
     back = registry.edit_channel(state, "shop", OLD, LATER)
 
     assert {entry.value for entry in back.former_ids} == {"1002", "30", "8"}
@@ -299,7 +299,7 @@ def test_a_dry_run_keeps_nothing(state: State, shop: Channel) -> None:
     assert registry.known(state, "shop") == shop
 
 
-def test_a_slip_that_is_another_channels_id_says_nothing(state: State, shop: Channel) -> None:
+def test_a_mistyped_id_of_another_channel_is_not_kept(state: State, shop: Channel) -> None:
     lab = Details("+6560000002", phone_number_id="1001", respondio_channel_id=7)
     registry.add_channel(state, "lab", lab, LATER)
 
@@ -331,7 +331,7 @@ def test_an_account_event_counts_while_the_id_was_the_channels(
     assert bool(by_channel([shop], [event])[shop.channel_id]) is concerned
 
 
-def test_a_removal_of_the_old_account_is_remembered_and_a_later_one_is_not_ours(
+def test_a_removal_of_the_old_account_counts_only_from_before_the_change(
     state: State, shop: Channel
 ) -> None:
     def connection(*events: AccountEvent) -> str | None:
@@ -391,7 +391,7 @@ def test_events_of_the_old_account_are_listed_with_the_channel(run, state: State
     assert listed("lab") == ["lab"]
 
 
-def test_an_archived_channel_is_hidden_kept_and_comes_back_whole(
+def test_an_archived_channel_is_hidden_kept_and_restored_completely(
     state: State, shop: Channel
 ) -> None:
     put_away = registry.archive_channel(state, "shop", LATER)
@@ -476,7 +476,7 @@ def test_an_echo_that_names_no_number_of_ours_is_no_evidence(state: State) -> No
     assert state.value("SELECT COUNT(*) FROM evidence") == 0
 
 
-def test_an_echo_that_tells_no_time_is_no_evidence(state: State) -> None:
+def test_an_echo_without_a_time_is_no_evidence(state: State) -> None:
     take(state, event(Kind.ECHO, data={"undated": True}))
 
     assert content(state)["evidence"] == []
@@ -512,7 +512,7 @@ def test_an_account_event_without_anything_known_is_kept_too(state: State) -> No
     assert (kept.event, kept.reason) == ("", None)
 
 
-def test_every_event_tells_which_id_meta_uses_for_a_number(state: State) -> None:
+def test_every_event_shows_which_id_meta_uses_for_a_number(state: State) -> None:
     take(state, *EVENTS)
 
     seen = state.rows("SELECT phone_number_id, phone FROM numbers_seen ORDER BY phone_number_id")
@@ -539,7 +539,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(seed=st.integers(0, 2**32), pieces=st.integers(1, 4))
-def test_order_repetition_and_pieces_come_to_the_same(
+def test_order_repetition_and_splitting_change_nothing(
     state: State, expected: dict[str, list[str]], seed: int, pieces: int
 ) -> None:
     chance = random.Random(seed)

@@ -175,7 +175,7 @@ def test_a_list_that_cannot_be_sorted_is_read_from_one_end(unknown: Unknown) -> 
     st.lists(st.booleans(), min_size=7, max_size=7),
     st.sets(st.integers(0, 419), max_size=3),
 )
-def test_in_whatever_order_the_other_end_gives_numbers_none_is_lost(
+def test_no_number_is_lost_in_any_order_of_the_other_end(
     unknown: Unknown, blocks: list[int], turned: list[bool], missing: set[int]
 ) -> None:
     """Meta does not say how numbers of the same moment are sorted."""

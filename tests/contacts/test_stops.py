@@ -194,13 +194,13 @@ def test_a_stop_word_alone_stops_everything(reported: Reported, text: str) -> No
 
 
 @pytest.mark.parametrize("value", ["STOP", "Stop"])
-def test_a_preference_is_read_in_whatever_case_it_comes(reported: Reported, value: str) -> None:
+def test_a_preference_is_read_in_any_letter_case(reported: Reported, value: str) -> None:
     assert reported(preference(value, wa_id=ANA)) == {
         f"+{ANA}": ("marketing", "meta-user_preferences")
     }
 
 
-def test_a_tap_that_respond_io_tells_by_a_title_stops_too(reported: Reported) -> None:
+def test_a_tap_that_respond_io_reports_by_a_title_stops_too(reported: Reported) -> None:
     def tapped(title: str, phone: str, number: int) -> str:
         content = {"type": "whatsapp_interactive", "title": title}
         heard = {"messageId": number, "channelId": 4242, "traffic": "incoming", "message": content}
@@ -240,14 +240,14 @@ def test_a_refusal_of_a_message_of_another_program_counts(reported: Reported) ->
     }
 
 
-def test_what_another_responder_hears_counts(reported: Reported) -> None:
+def test_a_stop_that_another_responder_receives_counts(reported: Reported) -> None:
     heard = json.loads(message(ANA, text="Unsubscribe"))["entry"][0]["changes"][0]["value"]
     assert reported(webhook("standby", {"standby": {"messages": heard["messages"]}})) == {
         f"+{ANA}": ("all", "stop-word")
     }
 
 
-def test_a_changed_number_takes_the_stop_along_and_the_old_one_keeps_it(reported: Reported) -> None:
+def test_a_stop_moves_to_a_changed_number_and_stays_on_the_old_one(reported: Reported) -> None:
     listed = reported(
         message(OLD, "SG.1", at=1795870000),
         message(OLD, "SG.1", at=1795871000, text="STOP"),
@@ -264,7 +264,7 @@ def test_a_stop_said_before_the_change_but_reported_after_it_moves_to_the_new_nu
     assert {f"+{OLD}", f"+{NEW}"} <= set(listed)
 
 
-def test_the_next_owner_of_a_number_says_nothing_for_the_one_before(reported: Reported) -> None:
+def test_a_stop_of_the_next_owner_does_not_reach_the_former_owner(reported: Reported) -> None:
     listed = reported(
         message(OLD, "SG.1", at=1795870000),
         changed_number(OLD, NEW, 1795872000),
@@ -314,7 +314,7 @@ def test_the_list_after_that_story_names_both_owners(tmp_path: Path) -> None:
     assert "user_id:SG.1 marketing" in listed
 
 
-def test_a_new_id_takes_the_stop_along(reported: Reported) -> None:
+def test_a_stop_moves_to_a_new_id(reported: Reported) -> None:
     system = {"type": "user_changed_user_id", "previous_user_id": "SG.1", "user_id": "SG.9"}
     listed = reported(
         preference("stop", at=1795870000, user_id="SG.1"),
@@ -324,7 +324,7 @@ def test_a_new_id_takes_the_stop_along(reported: Reported) -> None:
     assert {"user_id:SG.9", f"+{BEN}"} <= set(listed)
 
 
-def test_resume_takes_nobody_off_and_only_a_person_does(
+def test_a_resume_removes_nobody_and_only_a_person_can(
     reported: Reported, run: Run, state: State
 ) -> None:
     env = {"WACOEX_STATE": str(state.path)}
@@ -449,7 +449,7 @@ def test_an_emoji_can_be_a_stop_word_and_then_no_other_sign_is() -> None:
         *('stop_scope = "some"', 'resume = "perhaps"', f'no_stop_words = ["{"x" * 81}"]'),
     ],
 )
-def test_settings_of_consent_that_cannot_be_are_refused(
+def test_impossible_settings_of_consent_are_refused(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
 ) -> None:
     (tmp_path / "config.toml").write_text(f"[consent]\n{line}\n")
@@ -461,7 +461,7 @@ def test_settings_of_consent_that_cannot_be_are_refused(
     assert "hint:" in refused.err
 
 
-def test_a_setting_of_what_a_stop_covers_holds_for_what_was_said_before(
+def test_the_setting_of_what_a_stop_covers_applies_to_earlier_stops(
     reported: Reported, run: Run, state: State, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert reported(preference("stop", wa_id=ANA))[f"+{ANA}"][0] == "marketing"
@@ -486,7 +486,7 @@ def test_the_list_knows_what_a_listener_only_stored(
     assert run("optout", "remove", f"+{ANA}", "--yes", env=env).code == 0
 
 
-def test_who_was_put_on_the_list_by_hand_keeps_it_with_a_number_nobody_announced(
+def test_a_person_listed_by_hand_stays_listed_under_an_unannounced_number(
     reported: Reported, run: Run, state: State
 ) -> None:
     env = {"WACOEX_STATE": str(state.path)}
@@ -570,7 +570,7 @@ def test_our_own_number_in_the_other_spelling_of_meta_is_ours(
     assert "WX203" in {finding["id"] for finding in found}
 
 
-def test_a_log_from_before_there_were_persons_tells_who_is_who(run: Run, tmp_path: Path) -> None:
+def test_an_older_log_shows_which_numbers_and_ids_are_one_person(run: Run, tmp_path: Path) -> None:
     """The number and the id stood together in what was delivered, and in no event."""
     path = tmp_path / "old.db"
     path.write_bytes(gzip.decompress(WRITTEN.read_bytes()))

@@ -108,7 +108,7 @@ def test_a_clock_that_went_back_cannot_hide_a_companion() -> None:
     days=st.lists(st.tuples(st.integers(1, 28), st.integers(0, 5)), max_size=5),
     seed=st.integers(0, 1000),
 )
-def test_intervals_are_in_order_and_apart_whatever_the_order_of_the_rows(
+def test_intervals_are_sorted_and_separate_for_any_order_of_rows(
     links: list[int], days: list[tuple[int, int]], seed: int
 ) -> None:
     devices = [device(number, day) for number, day in enumerate(links, start=1)]
@@ -245,7 +245,7 @@ def test_a_companion_without_a_known_use_is_no_finding() -> None:
         (24, Severity.WARNING, "link them again now"),
     ],
 )
-def test_unlinked_companions_are_to_be_linked_again_after_the_sync(
+def test_unlinked_companions_must_be_linked_again_after_the_sync(
     hours: int, severity: Severity, when: str
 ) -> None:
     cut = Break(to_text(NOW - timedelta(hours=hours)), "connecting", "meta")
@@ -262,7 +262,7 @@ def test_unlinked_companions_are_to_be_linked_again_after_the_sync(
     )
 
 
-def test_one_linked_since_is_not_to_be_linked_again() -> None:
+def test_a_companion_linked_since_need_not_be_linked_again() -> None:
     cut = Break(to_text(NOW - timedelta(days=2)), "offboarding", "meta")
 
     assert ids(used_device(unused_days=1), cut=cut) == []

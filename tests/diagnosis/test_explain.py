@@ -115,7 +115,7 @@ def test_an_error_as_it_is_shown_leads_to_its_page(run: Run, shown: str, page: s
     assert found(run, shown)[0] == page
 
 
-def test_what_is_shown_comes_before_titles_and_titles_before_the_rest(run: Run) -> None:
+def test_shown_texts_rank_before_titles_and_titles_before_the_rest(run: Run) -> None:
     both = found(run, "rate limit hit")
     titles = found(run, "quality rating")
 

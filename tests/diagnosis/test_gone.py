@@ -73,7 +73,7 @@ def test_the_reminder_does_not_stay_ok(seen: Any) -> None:
     assert "is not connected any more" in confirmed.err
 
 
-def test_who_looks_after_the_phone_gets_a_notice(seen: Any) -> None:
+def test_the_person_who_looks_after_the_phone_gets_a_notice(seen: Any) -> None:
     notify = ("reminder", "notify", "--to", "json://127.0.0.1:9/", "--dry-run", "--json")
     leave(seen.world)
     status(seen)
@@ -85,7 +85,7 @@ def test_who_looks_after_the_phone_gets_a_notice(seen: Any) -> None:
     assert "wacoex explain WX215" in shown.out
 
 
-def test_it_goes_when_the_number_is_shown_again(seen: Any) -> None:
+def test_the_finding_ends_when_the_number_is_shown_again(seen: Any) -> None:
     leave(seen.world)
     assert status(seen)[0] == 2
     come_back(seen.world)
@@ -95,7 +95,7 @@ def test_it_goes_when_the_number_is_shown_again(seen: Any) -> None:
     assert seen.run("reminder", "check").code == 0
 
 
-def test_it_goes_when_meta_tells_of_a_connection(seen: Any) -> None:
+def test_the_finding_ends_when_meta_reports_a_connection(seen: Any) -> None:
     leave(seen.world)
     status(seen)
 
@@ -130,7 +130,7 @@ def test_another_token_makes_it_uncertain(seen: Any, monkeypatch: pytest.MonkeyP
     assert DEFAULT_TOKEN.encode() not in seen.state_path.read_bytes()
 
 
-def test_a_token_that_is_no_good_at_the_same_time_is_that_finding(seen: Any) -> None:
+def test_a_bad_token_at_the_same_time_is_its_own_finding(seen: Any) -> None:
     leave(seen.world)
     seen.world.patch_token(DEFAULT_TOKEN, {"revoked": True})
     # Meta may refuse the token and still say that the number does not exist.
@@ -223,7 +223,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("option", "value", "kind", "place"), WRONG.values(), ids=WRONG)
-def test_an_id_of_something_else_is_said_to_be_one(
+def test_an_id_of_another_kind_is_named_as_such(
     world: Any, run: Any, option: str, value: str, kind: str, place: str
 ) -> None:
     ids = {"--phone-number-id": PHONE_NUMBER_ID, "--waba-id": WABA_ID, option: value}

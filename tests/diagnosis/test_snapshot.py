@@ -69,7 +69,7 @@ def test_a_disk_that_fills_up_is_reported_in_time(free: int, severities: list[Se
     assert [severity for _, severity in found(free_bytes=free)] == severities
 
 
-def test_a_newer_state_file_means_that_nothing_is_known() -> None:
+def test_a_newer_state_file_makes_everything_unknown() -> None:
     finding = newer_schema(StateError("it was written by a newer wacoex", hint="update"), NOW)
 
     assert (finding.id, finding.severity) == ("WX708", Severity.UNKNOWN)
@@ -82,7 +82,7 @@ def opened(**environ: str) -> Workspace:
     )
 
 
-def test_secret_files_are_looked_at_wherever_they_are_named(tmp_path: Path) -> None:
+def test_secret_files_are_checked_in_every_place_that_names_them(tmp_path: Path) -> None:
     token, stored = tmp_path / "token", tmp_path / "config" / "secrets" / "meta-token"
     stored.parent.mkdir(parents=True)
     for path, mode in ((token, 0o640), (stored, 0o600)):

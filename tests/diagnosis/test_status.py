@@ -114,7 +114,7 @@ def test_the_countdown_counts_in_the_verdict(
     assert (outcome.code, ids(outcome)) == (code, [finding] if finding else [])
 
 
-def test_what_was_read_once_dates_the_countdown_ever_after(
+def test_an_onboarding_read_once_dates_the_countdown_from_then_on(
     run: Run, shop: str, world: World
 ) -> None:
     world.nodes[PHONE_NUMBER_ID].patch({"last_onboarded_time": days_ago(11)})
@@ -176,7 +176,7 @@ def test_while_whatsapp_may_reconnect_status_advises_to_wait(
         ({"whatsapp_business_manager_messaging_limit": "TIER_1"}, 3, "unknown", "WX502"),
     ],
 )
-def test_what_meta_says_decides_the_exit_status(
+def test_the_answer_of_meta_decides_the_exit_status(
     run: Run,
     shop: str,
     world: World,
@@ -393,7 +393,7 @@ def test_a_channel_is_shown_in_twelve_lines_words_before_numbers(
     assert lines[-1] == "`-v` shows the facts; what to do: `wacoex doctor shop`"
 
 
-def test_the_facts_of_a_channel_stand_behind_v(run: Run, shop: str, world: World) -> None:
+def test_the_facts_of_a_channel_are_shown_with_v(run: Run, shop: str, world: World) -> None:
     world.nodes[PHONE_NUMBER_ID].patch({"quality_rating": "RED"})
 
     outcome = run("status", "-v", tty=True, env={"COLUMNS": "80"})

@@ -178,9 +178,7 @@ def ranked(*messages: Unsupported, is_reported: bool = False) -> list[Finding]:
         ({"code": 131051, "type": "errors", "is_edit": True}, "WX405"),
     ],
 )
-def test_each_message_is_put_down_to_what_speaks_most_for_itself(
-    known: dict[str, Any], cause: str
-) -> None:
+def test_each_message_gets_its_most_likely_cause(known: dict[str, Any], cause: str) -> None:
     assert likeliest_cause(unsupported(**known)) == cause
 
 
@@ -209,7 +207,7 @@ def test_each_cause_says_how_it_is_known_and_what_to_do(
     assert found.verify == "wacoex events list --kind unsupported -c shop"
 
 
-def test_nothing_is_said_where_nothing_came_in_unsupported() -> None:
+def test_without_unsupported_messages_there_is_no_finding() -> None:
     assert ranked() == []
     assert rank_causes(Summary(resolved=3), "shop", MONTH_END) == []
 
@@ -277,7 +275,7 @@ def test_wx406_echoes_stopped_while_contacts_go_on_writing() -> None:
         (flow(DAILY, inbound={4: 9, 8: 50}), "nobody writes any more"),
     ],
 )
-def test_no_wx406_as_long_as_it_may_be_nothing(seen: EchoFlow, why: str) -> None:
+def test_no_wx406_while_there_may_be_no_problem(seen: EchoFlow, why: str) -> None:
     assert check_missing(seen, "shop", MONTH_END) == []
 
 

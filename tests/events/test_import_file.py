@@ -118,7 +118,7 @@ def test_broken_lines_are_named_by_number_and_stop_nothing(imported):
     ],
     ids=["bytes", "constant", "shape", "deep array", "deep line", "bytes in an array"],
 )
-def test_nothing_fit_is_a_failure_with_the_first_reason(imported, content, reason):
+def test_a_file_without_a_usable_line_is_an_error_with_the_first_reason(imported, content, reason):
     done = imported(content)
 
     assert done.code == 2
@@ -261,7 +261,7 @@ def test_a_packed_file_is_read_like_a_plain_one(run, state, tmp_path) -> None:
     assert (done.code, done.data["stored"]) == (0, 2)
 
 
-def test_of_a_packed_file_that_was_cut_short_what_can_be_read_is_kept(run, state, tmp_path) -> None:
+def test_the_readable_part_of_a_cut_packed_file_is_kept(run, state, tmp_path) -> None:
     path = tmp_path / "webhooks.ndjson.gz"
     whole = gzip.compress(lines(TEXT, ECHO).encode())
     path.write_bytes(whole + gzip.compress(lines(TEXT, ECHO).encode())[:40])
@@ -440,7 +440,7 @@ STOP = webhook(
 
 
 @pytest.mark.parametrize("other", [status("delivered"), STOP], ids=["delivered", "stop"])
-def test_who_refused_a_message_is_opted_out_whatever_else_came_first(other) -> None:
+def test_a_person_who_refused_a_message_is_opted_out_in_any_order_of_events(other) -> None:
     refused = status("failed", 131050)
 
     first, another = end_of([[refused], [other]]), end_of([[other], [refused]])

@@ -172,7 +172,7 @@ def test_two_listeners_share_a_state_file(listening, state_path: Path) -> None:
     assert second.stop(signal.SIGTERM)[1][-1]["data"]["duplicates"] == 1
 
 
-def test_what_was_answered_survives_a_kill_and_is_worked_on_later(
+def test_an_acknowledged_delivery_survives_a_kill_and_is_processed_later(
     listening, state_path: Path
 ) -> None:
     child = listening(**SIGNED)
@@ -195,7 +195,9 @@ def test_what_was_answered_survives_a_kill_and_is_worked_on_later(
     again.stop(signal.SIGTERM)
 
 
-def test_what_it_says_when_it_starts(state_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_lines_name_the_addresses_and_keys(
+    state_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     environ = {**SIGNED, **VERIFY, "WACOEX_PUBLIC_URL": "https://shop.example/wa"}
     for name, value in {"WACOEX_STATE": str(state_path), **environ}.items():
         monkeypatch.setenv(name, value)

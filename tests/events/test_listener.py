@@ -228,7 +228,7 @@ def test_every_kind_of_webhook_of_meta_is_taken(talk: Talk, fixture: str) -> Non
     assert statuses(talk(signed((FIXTURES / fixture).read_bytes()))) == [200]
 
 
-def test_what_is_delivered_five_times_is_stored_once(talk: Talk, state) -> None:
+def test_a_delivery_that_comes_five_times_is_stored_once(talk: Talk, state) -> None:
     requests = [signed(delivery("wamid.A")) for _ in range(5)]
 
     assert statuses(talk(*requests, at_once=True)) == [200] * 5
@@ -266,7 +266,7 @@ def test_a_body_that_hides_its_length_is_cut_off_at_the_limit(talk: Talk, state)
     assert keys_in(state) == []
 
 
-def test_too_much_at_once_is_asked_to_come_again(
+def test_too_many_deliveries_at_once_are_asked_to_come_again(
     talk: Talk, state, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listener, "_MOST_HELD_BYTES", 1000)
@@ -348,7 +348,7 @@ def test_a_packed_delivery_is_signed_as_meta_means_it_or_as_it_came(
         (packed(b"{}", b"{}", encoding="br"), 415),
     ],
 )
-def test_what_is_packed_and_broken_too_large_or_unsigned_is_refused(
+def test_a_packed_delivery_that_is_broken_too_large_or_unsigned_is_refused(
     talk: Talk, state, request_: httpx.Request, status: int
 ) -> None:
     assert statuses(talk(request_)) == [status]
@@ -376,7 +376,7 @@ def test_a_slash_at_the_end_of_the_address_does_not_matter(talk: Talk, state) ->
 
 
 @pytest.mark.parametrize("is_text", [False, True])
-def test_what_another_program_has_wrapped_is_read(talk: Talk, state, is_text: bool) -> None:
+def test_a_delivery_wrapped_by_another_program_is_read(talk: Talk, state, is_text: bool) -> None:
     bodies = [json.loads(delivery(name)) for name in ("wamid.A", "wamid.B")]
     inner = [json.dumps(body) if is_text else body for body in bodies]
     items: list[Any] = [{"headers": {}, "params": {}, "query": {}, "body": body} for body in inner]

@@ -429,7 +429,7 @@ def test_there_is_a_payload_of_every_kind() -> None:
 @pytest.mark.parametrize(
     "name", ["standby_message", "standby_echo", "standby_status", "handover_passed"]
 )
-def test_what_another_responder_handles_names_number_and_person_too(name: str) -> None:
+def test_a_standby_message_names_number_and_person_too(name: str) -> None:
     event = only(name)
     assert (event.phone_number_id, event.phone, event.contact) == (PHONE_NUMBER_ID, PHONE, ANA)
     assert event.at > "2026-11-05T12:00"
@@ -556,7 +556,7 @@ def test_an_answer_of_the_message_history_becomes_statuses() -> None:
         "2026-11-05T12:00:00",
     ],
 )
-def test_times_are_read_whatever_their_unit(time: object) -> None:
+def test_times_are_read_in_any_unit(time: object) -> None:
     status = {"id": "wamid.X", "status": "read", "timestamp": time}
     (event,) = events_of(change("messages", {"statuses": [status]}))
     assert event.at == "2026-11-05T12:00:00.000Z"
@@ -583,7 +583,7 @@ def test_the_same_account_event_at_another_time_is_another_event() -> None:
     assert first.key == again.key != later.key
 
 
-def test_a_known_field_that_tells_nothing_known_is_counted_as_other() -> None:
+def test_a_known_field_with_unknown_content_counts_as_other() -> None:
     bodies = [change("messages", {}), change("account_update", []), change("history", {"x": 1})]
     answer = [events_of(body) for body in bodies]
     assert [event.kind for events in answer for event in events] == [Kind.OTHER] * 3

@@ -72,7 +72,7 @@ def is_storable(payload: Payload) -> bool:
         (b'{"entry":' * 100_000, "nested too deep"),
     ],
 )
-def test_what_is_not_a_payload_is_refused_with_a_reason(raw: bytes, why: str) -> None:
+def test_a_text_that_is_not_a_payload_is_refused_with_a_reason(raw: bytes, why: str) -> None:
     with pytest.raises(UnreadablePayload, match=why):
         read(raw)
 
@@ -297,13 +297,13 @@ def kept_of(payload: Payload) -> str:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_no_content_is_kept_wherever_it_stands(path: Path) -> None:
+def test_no_content_is_kept_from_any_place(path: Path) -> None:
     body = changed(json.loads(path.read_bytes()), "", marked)
     assert MARKER not in kept_of(read_any(body))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_no_sentence_is_kept_wherever_it_stands(path: Path) -> None:
+def test_no_sentence_is_kept_from_any_place(path: Path) -> None:
     def with_a_sentence(name: str, value: Any) -> Any:
         return f"{MARKER} and its harbour" if isinstance(value, str) else value
 

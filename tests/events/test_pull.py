@@ -157,7 +157,7 @@ def test_messages_of_other_channels_are_left_alone(there: Workspace) -> None:
     assert (tally.stored, tally.elsewhere) == (2, 2)
 
 
-def test_what_was_read_is_not_stored_again(there: Workspace) -> None:
+def test_a_message_that_was_read_is_not_stored_again(there: Workspace) -> None:
     there.read(ANA)
 
     again = there.read(ANA)
@@ -166,7 +166,7 @@ def test_what_was_read_is_not_stored_again(there: Workspace) -> None:
     assert EventLog(there.state).newest_arrival(Source.RESPONDIO) is not None
 
 
-def test_what_is_known_already_counts_as_no_arrival(there: Workspace) -> None:
+def test_a_known_event_does_not_count_as_an_arrival(there: Workspace) -> None:
     there.read(ANA)
     before = EventLog(there.state).newest_arrival(Source.RESPONDIO)
     there.clock.advance(3600)
@@ -378,7 +378,7 @@ def test_a_sweep_whose_place_is_gone_begins_again(there: Workspace) -> None:
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(st.tuples(st.integers(0, 120), st.integers(0, 4)), min_size=1, max_size=4))
-def test_whatever_breaks_and_whenever_every_message_is_in_the_log_once(
+def test_every_message_is_in_the_log_once_after_any_failure(
     clock, tmp_path: Path, rounds: list[tuple[int, int]]
 ) -> None:
     state = open_state(Path(tempfile.mkdtemp(dir=tmp_path)) / "state.db")
@@ -472,7 +472,7 @@ def test_the_json_has_every_figure(pull) -> None:
     }
 
 
-def test_nobody_to_ask_about_is_said_and_no_failure(pull) -> None:
+def test_an_empty_list_of_contacts_is_reported_and_no_failure(pull) -> None:
     done = pull()
 
     assert done.code == 0
@@ -503,7 +503,7 @@ def test_recipients_of_broadcasts_are_read_and_meta_tells_their_statuses(
     assert counts["delivered"] == 2
 
 
-def test_a_missing_message_history_is_said_once_and_no_failure(pull, shop: World, sent) -> None:
+def test_a_missing_message_history_is_reported_once_and_no_failure(pull, shop: World, sent) -> None:
     shop.patch_settings({"message_history": False})
 
     done = pull()
@@ -553,7 +553,7 @@ def test_a_channel_without_its_respondio_id_gets_a_list_of_them(run, world: Worl
     ("options", "reported"),
     [(("--contact", "Ana"), "is not a phone number"), (("--since", "soon"), "is not a time")],
 )
-def test_what_cannot_be_read_is_a_usage_error(
+def test_options_that_cannot_be_read_are_usage_errors(
     pull, options: tuple[str, ...], reported: str
 ) -> None:
     done = pull(*options)

@@ -121,7 +121,7 @@ def test_channel_ids_are_numbers_or_text() -> None:
 
 
 @pytest.mark.parametrize("channel_id", ["a1", -4, 10**30, None, 2**63])
-def test_what_is_no_channel_id_is_left_out(channel_id: object) -> None:
+def test_a_wrong_channel_id_is_left_out(channel_id: object) -> None:
     body = body_of("message_received")
     body["channel"]["id"] = channel_id
     del body["message"]["channelId"]
@@ -149,10 +149,10 @@ def test_the_source_of_an_archived_payload_is_seen_from_its_shape() -> None:
 
 
 @pytest.mark.parametrize("body", [{}, [], None, "text", {"object": "page"}, {"contact": 5}])
-def test_what_neither_of_them_sends_has_no_source(body: object) -> None:
+def test_a_payload_of_neither_platform_has_no_source(body: object) -> None:
     assert source_of(body) is None
 
 
-def test_any_object_is_fit_for_respondio() -> None:
+def test_any_object_can_be_read_as_respondio() -> None:
     payload = read_payload(Source.RESPONDIO, b"{}", key=KEY, received_at=RECEIVED)
     assert [event.kind for event in payload.events] == [Kind.OTHER]

@@ -109,7 +109,7 @@ def test_an_event_comes_back_as_it_was(state):
     assert found.event_id == 1
 
 
-def test_what_is_undone_leaves_nothing(state):
+def test_a_transaction_that_is_undone_leaves_nothing(state):
     with pytest.raises(ZeroDivisionError), state.transaction():
         EventLog(state).store([payload("a", event("1"))], Via.LISTEN, NOW)
         raise ZeroDivisionError
@@ -199,7 +199,7 @@ def filled(state) -> None:
     store(state, payload("a", *many, account))
 
 
-def test_events_are_found_in_order_of_time_whatever_the_order_of_arrival(state):
+def test_events_are_found_in_order_of_time_for_any_order_of_arrival(state):
     filled(state)
 
     newest = list(EventLog(state).find())
@@ -333,7 +333,7 @@ def test_when_the_app_was_opened_is_not_forgotten(wacoex, reported, state):
     assert state.value("SELECT COUNT(*) FROM evidence") == 3
 
 
-def test_what_nobody_has_read_yet_stays(wacoex, reported, state):
+def test_unread_events_are_kept(wacoex, reported, state):
     reported(400)
     reported(399, projected=False)
     reported(398, projected=False)
@@ -434,7 +434,7 @@ def test_an_event_of_an_older_version_is_read_with_what_it_lacks(state):
         (_ACTIVE, "sqlite_autoindex_active_contacts_1"),
     ],
 )  # fmt: skip
-def test_what_is_about_a_number_or_a_person_is_looked_up(state, sql: str, index: str):
+def test_events_of_a_number_or_a_person_are_looked_up(state, sql: str, index: str):
     """A log of everybody's events is not read for it."""
     wanted = [json.dumps(["1001"])] * sql.count("?")
 

@@ -76,7 +76,7 @@ def test_it_warns_that_an_own_app_may_be_one_more_responder(run, world: World, h
     assert "responder of the number" not in run("events", "subscribe", "--check").err
 
 
-def test_what_is_attached_already_is_left_alone_with_its_override(run, world: World) -> None:
+def test_an_attached_app_keeps_its_override(run, world: World) -> None:
     override = {"override_callback_uri": "https://other.example/hook"}
     world.subscribed_apps[WABA_ID] = [{**OURS, **override}]
 

@@ -203,7 +203,7 @@ def test_a_step_is_repeated_for_each_row_of_its_lists_and_left_out_unless_wanted
     assert silent.remedy[0].startswith("see whether the partner is still connected")
 
 
-def test_what_a_page_does_not_know_is_a_mistake() -> None:
+def test_a_value_that_a_page_does_not_name_is_an_error() -> None:
     for wrong in (
         lambda: throttled(Severity.OK),
         lambda: throttled(Severity.CRITICAL),

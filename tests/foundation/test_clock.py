@@ -27,7 +27,7 @@ def test_a_time_is_read_in_its_zone(text: str, zone: str, moment: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "9:30", "0001-01-01 00:00"])
-def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
+def test_a_wrong_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match="is not a time") as refused:
         moment_from(text, "Asia/Singapore")
 
