@@ -87,7 +87,7 @@ def paths(command: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
-def test_every_block_prints_what_stands_there(page: str) -> None:
+def test_every_block_prints_what_the_page_shows(page: str) -> None:
     differences = []
     with opened(page) as console:
         for block in blocks(page):
@@ -140,7 +140,7 @@ def test_a_difference_is_seen_and_times_do_not_count() -> None:
 
 
 @pytest.mark.timeout(400)
-def test_printing_anew_changes_what_is_wrong_and_nothing_else(tmp_path: Path) -> None:
+def test_printing_again_changes_only_wrong_output(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     block = (
         "```console\n$ wacoex channel list --json | wc -l\n{}\n$ wacoex channel list\n...\n```\n"
@@ -174,7 +174,7 @@ def test_every_link_leads_to_a_file(page: str) -> None:
         assert (ROOT / page).parent.joinpath(target).exists(), target
 
 
-def test_every_guide_stands_in_docs_and_in_the_readme() -> None:
+def test_every_guide_is_listed_in_docs_and_in_the_readme() -> None:
     assert {guide.id for guide in guides.everything()} == {
         *(Path(page).stem for page in PAGES if page.startswith("docs/")),
     } - {"architecture"}

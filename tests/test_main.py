@@ -68,7 +68,7 @@ def test_a_crash_shows_a_traceback_only_when_asked(run) -> None:
     assert "Traceback" in requests.err
 
 
-def test_an_argument_that_is_no_text_is_a_usage_error(run) -> None:
+def test_an_argument_that_is_not_text_is_a_usage_error(run) -> None:
     ended = run("channel", "add", "shop", "--phone", "+6560000001", "--owner", "Zo\udcc3")
 
     assert ended.code == 2

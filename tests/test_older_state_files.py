@@ -173,7 +173,7 @@ def test_a_large_file_says_that_it_is_brought_up_to_date(
     ],
 )
 @pytest.mark.usefixtures("path")
-def test_a_broadcast_stands_where_it_stood(
+def test_a_broadcast_keeps_its_status(
     run: Callable[..., Any], number: int, counts: dict[str, int], status: str
 ) -> None:
     shown = run("broadcast", "show", str(number), "--json").data

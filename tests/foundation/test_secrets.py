@@ -51,7 +51,7 @@ def secrets(tmp_path: Path, warned: list[str]):
     return build
 
 
-def test_the_first_place_that_has_it_wins(secrets, tmp_path: Path) -> None:
+def test_the_first_place_with_the_secret_wins(secrets, tmp_path: Path) -> None:
     own_file, file = write(tmp_path / "own", "own-file\n"), write(tmp_path / "f", "file\r\n")
     credentials = tmp_path / "credentials"
     credentials.mkdir()
@@ -104,7 +104,7 @@ def test_a_missing_secret_is_reported_with_the_two_ways_to_give_it(secrets) -> N
 @pytest.mark.parametrize(
     "value", ["  ", "\n", "two words", "tab\there", "line\nbreak", "caf\u00e9"]
 )
-def test_what_cannot_be_a_secret_is_refused_without_showing_it(secrets, value: str) -> None:
+def test_a_malformed_secret_is_refused_without_showing_it(secrets, value: str) -> None:
     with pytest.raises(CredentialError) as raised:
         secrets({"WACOEX_META_TOKEN": value}).find("meta-token")
 
@@ -132,7 +132,7 @@ def test_an_empty_variable_of_a_channel_leaves_the_one_of_all_channels(secrets) 
     assert secrets({"WACOEX_META_TOKEN": ""}).find("meta-token") is None
 
 
-def test_of_a_variable_and_one_that_names_a_file_the_first_counts(secrets, tmp_path: Path) -> None:
+def test_a_variable_counts_before_a_variable_that_names_a_file(secrets, tmp_path: Path) -> None:
     path = write(tmp_path / "f", "from-file")
     environ = {"WACOEX_META_TOKEN": "given", "WACOEX_META_TOKEN_FILE": path}
 
@@ -334,7 +334,7 @@ def test_a_missing_secret_is_reported_with_the_problem_of_the_keyring(
     )
 
 
-def test_whether_the_keyring_is_usable_can_be_learnt(
+def test_the_state_of_the_keyring_can_be_read(
     directory: Path, without_keyring: StoredSecrets
 ) -> None:
     off = StoredSecrets(directory, None, warn=print)
@@ -347,7 +347,7 @@ def test_a_working_keyring_has_no_problem(stored: StoredSecrets) -> None:
     assert secrets_in(stored).keyring_problem() is None
 
 
-def test_forgetting_tells_where_it_was(stored: StoredSecrets, directory: Path) -> None:
+def test_forgetting_says_where_the_secret_was(stored: StoredSecrets, directory: Path) -> None:
     stored.put("meta-token", "shop", VALUE)
     stored.put_in_file("meta-token", "shop", VALUE)
     places = [
@@ -478,7 +478,7 @@ def test_a_backend_that_is_no_keyring_of_the_system_is_not_even_read(
     assert type(backend).__name__ in str(store.problem)
 
 
-def test_of_a_chain_the_first_fit_backend_is_used(
+def test_the_first_usable_backend_of_a_chain_is_used(
     store: Keyring, use, keyring_entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from keyring.backends.chainer import ChainerBackend
@@ -505,7 +505,7 @@ def test_a_chain_of_nothing_is_no_keyring(
 
 
 @pytest.mark.parametrize("error", [KeyringLocked("it holds " + VALUE), OSError(), SystemExit(3)])
-def test_whatever_a_backend_raises_means_unusable_without_its_words(
+def test_any_error_of_a_backend_means_unusable_without_its_text(
     store: Keyring, use, log: list[str], error: BaseException
 ) -> None:
     def fails() -> None:
@@ -586,7 +586,7 @@ def test_a_name_is_asked_for_once(store: Keyring, use) -> None:
     assert len(requests) == 1
 
 
-def test_a_pipe_that_nobody_writes_to_holds_up_nobody(secrets, tmp_path: Path) -> None:
+def test_a_pipe_without_a_writer_delays_nothing(secrets, tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
 
@@ -602,7 +602,7 @@ def test_a_pipe_that_nobody_writes_to_holds_up_nobody(secrets, tmp_path: Path) -
         ("a\0b", "holds a space, a line break or another unusual character"),
     ],
 )
-def test_a_file_that_is_no_secret_is_refused(
+def test_a_file_that_is_not_a_secret_is_refused(
     secrets, tmp_path: Path, content: str, reason: str
 ) -> None:
     credentials = tmp_path / "credentials"

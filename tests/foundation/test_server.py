@@ -106,7 +106,7 @@ def test_a_second_signal_breaks_off_what_is_under_way() -> None:
     assert (number, log) == (signal.SIGTERM, ["stopping"])
 
 
-def test_what_is_no_http_and_what_fails_is_logged_in_one_line_each() -> None:
+def test_bad_http_and_failures_are_logged_in_one_line_each() -> None:
     async def act(url: str) -> int:
         host, port = url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -257,7 +257,7 @@ def test_a_header_that_trickles_has_no_more_time(monkeypatch: pytest.MonkeyPatch
     assert 3 < serving(act)[1] < 20
 
 
-def test_half_open_connections_keep_nobody_out_and_the_oldest_goes_first() -> None:
+def test_half_open_connections_block_nobody_and_the_oldest_is_closed_first() -> None:
     async def act(url: str) -> tuple[list[bool], list[str]]:
         opened = [await connect(url, HEAD) for _ in range(server.MOST_WAITING + 88)]
         answers = await asyncio.gather(*(fetch(url) for _ in range(20)))

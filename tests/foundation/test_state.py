@@ -63,7 +63,7 @@ def test_a_transaction_is_all_or_nothing(state):
     assert state.value("SELECT COUNT(*) FROM channels") == 0
 
 
-def test_a_write_outside_a_transaction_is_a_mistake_of_ours(state):
+def test_a_write_outside_a_transaction_is_a_programming_error(state):
     with pytest.raises(RuntimeError, match=r"belong inside State\.transaction"):
         add_channel(state)
 
@@ -133,7 +133,7 @@ def await_waiting(path, number):
 
 
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system lists no locks")
-def test_no_writer_is_passed_again_and_again(tmp_path):
+def test_no_writer_is_passed_over_repeatedly(tmp_path):
     path, order = tmp_path / "wacoex.db", []
 
     def write(name):
@@ -226,9 +226,7 @@ def test_a_glimpse_of_a_wrong_path_finds_nothing(path: str) -> None:
 
 
 @pytest.mark.parametrize("name", [b"\0\xff", None])
-def test_a_migration_that_is_no_text_is_named_as_what_it_is(
-    tmp_path: Path, name: bytes | None
-) -> None:
+def test_a_migration_that_is_not_text_is_named_as_such(tmp_path: Path, name: bytes | None) -> None:
     path = tmp_path / "odd.db"
     open_state(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:

@@ -92,7 +92,7 @@ async def failing() -> None:
     raise ValueError("broken")
 
 
-def test_what_is_left_of_the_work_is_cancelled_when_the_block_ends() -> None:
+def test_unfinished_work_is_cancelled_when_the_block_ends() -> None:
     async def run() -> set[asyncio.Task[None]]:
         async with meanwhile(for_ever()):
             await asyncio.sleep(0)
@@ -143,7 +143,7 @@ def test_work_that_ends_before_the_block_is_no_failure() -> None:
 
 
 @pytest.mark.parametrize("is_set_apart", [True, False])
-def test_what_was_set_apart_from_collections_before_stays_so(is_set_apart: bool) -> None:
+def test_objects_that_were_frozen_before_stay_frozen(is_set_apart: bool) -> None:
     gc.freeze() if is_set_apart else gc.unfreeze()
     try:
         with short_collections():

@@ -293,7 +293,7 @@ def test_a_removed_channel_is_critical_whatever_the_countdown_says(
     assert run("reminder", "check").out.startswith("removed\tshop\t")
 
 
-def test_a_reconnection_starts_the_countdown_anew(run: Run, add: Any, state: State) -> None:
+def test_a_reconnection_starts_the_countdown_again(run: Run, add: Any, state: State) -> None:
     add("shop", 20)
     tell(state, "ACCOUNT_OFFBOARDED", 3)
     assert [
@@ -319,9 +319,7 @@ def test_a_partner_that_was_added_says_nothing_about_the_app(
     assert the_channel(run("reminder", "check", "--json"))["stage"] == "unknown"
 
 
-def test_evidence_of_a_day_that_is_still_to_come_is_ignored_and_reported(
-    run: Run, add: Any, frozen: Any
-) -> None:
+def test_evidence_of_a_future_day_is_ignored_and_reported(run: Run, add: Any, frozen: Any) -> None:
     add("shop", 0)
     frozen.move_to(NOW - timedelta(days=1))
 
@@ -398,9 +396,7 @@ def test_a_pager_reads_the_first_names_of_many(run: Run, add: Any) -> None:
     assert first.startswith("WACOEX UNKNOWN - 4 unknown (bar cafe shop ...) | ")
 
 
-def test_monitoring_sees_that_the_reminder_does_not_run_any_more(
-    run: Run, add: Any, state: State
-) -> None:
+def test_monitoring_sees_that_the_reminder_no_longer_runs(run: Run, add: Any, state: State) -> None:
     add("shop", 1)
     run("reminder", "notify", "--to", "json://127.0.0.1:9/")
     with state.transaction():
@@ -427,7 +423,7 @@ def test_a_schedule_that_never_ran_counts_once_its_first_run_is_missing(
     assert run("reminder", "check").code == code
 
 
-def test_the_owner_to_call_stands_beside_the_channel(run: Run, add: Any) -> None:
+def test_the_owner_to_call_is_shown_beside_the_channel(run: Run, add: Any) -> None:
     add("shop", 12.5)
     alone = run("reminder", "check", tty=True).out
     run("channel", "edit", "shop", "--owner", "Ana Lim")
@@ -490,7 +486,7 @@ def test_an_app_that_stays_closed_is_a_finding_with_its_deadline(
 
 
 @pytest.mark.parametrize("days", [0, 9.99])
-def test_an_app_that_was_opened_is_nothing_to_tell(days: float) -> None:
+def test_an_app_that_was_opened_is_no_finding(days: float) -> None:
     assert found(confirmed(days)) == []
 
 
@@ -500,7 +496,7 @@ def test_no_evidence_at_all_is_unknown() -> None:
     assert (first.id, first.severity) == ("WX104", Severity.UNKNOWN)
 
 
-def test_weak_evidence_alone_is_unknown_and_tells_how_it_could_count() -> None:
+def test_weak_evidence_alone_is_unknown_and_says_how_it_could_count() -> None:
     [first] = found(echo(1))
 
     assert (first.id, first.severity) == ("WX105", Severity.UNKNOWN)
@@ -523,7 +519,7 @@ def test_evidence_from_the_future_is_reported_and_not_counted() -> None:
     assert "at 2026-11-24T09:30:00.000Z, now it is 2026-11-23" in findings[1].evidence[0].text
 
 
-def test_evidence_of_a_clock_that_is_a_little_ahead_is_nothing_to_tell() -> None:
+def test_evidence_of_a_clock_slightly_ahead_is_no_finding() -> None:
     assert found(confirmed(-0.002)) == []
 
 

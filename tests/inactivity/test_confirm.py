@@ -61,7 +61,7 @@ def test_a_confirmation_of_this_very_moment_leaves_14_whole_days(
     assert "Asia/Singapore (in 14 days)" in run("reminder", "confirm").out
 
 
-def test_what_is_kept_names_the_person(run: Run, shop: str, state: State) -> None:
+def test_the_stored_confirmation_names_the_person(run: Run, shop: str, state: State) -> None:
     outcome = run("reminder", "confirm", "--by", "  Ana   Lim ", "--json")
 
     data = outcome.data
@@ -293,7 +293,7 @@ def test_a_link_expires_after_seven_days(
     assert confirmations(state) == []
 
 
-def test_an_unknown_link_tells_nothing(ask: Ask, state: State, token: str) -> None:
+def test_an_unknown_link_shows_nothing(ask: Ask, state: State, token: str) -> None:
     for wrong in ("", "x", token[:-1], f"{token}x", "<script>alert(1)</script>", "\x00"):
         for method in ("GET", "POST"):
             page = ask(wrong, method)
@@ -316,7 +316,7 @@ def test_names_are_escaped(ask: Ask, state: State, token: str) -> None:
     assert "Channel &lt;b&gt;&amp;&#34;." in ask(token).html
 
 
-def test_the_next_run_tells_that_all_is_well(
+def test_the_next_run_reports_that_all_is_well(
     run, ask: Ask, token: str, inbox: Any, link_clock: Any
 ) -> None:
     ask(token, "POST")
@@ -387,7 +387,7 @@ def test_the_page_says_why_it_matters_with_the_date_in_the_zone_of_the_channel(
     assert "may have disconnected this number already" in ask(token).html
 
 
-def test_who_could_not_open_it_is_reminded_tomorrow_and_the_link_still_works(
+def test_a_person_can_be_reminded_tomorrow_and_the_link_still_works(
     run, ask: Ask, state: State, token: str, inbox: Any, link_clock: Any
 ) -> None:
     page = ask(token, "POST", answer="later")
@@ -407,7 +407,7 @@ def test_who_could_not_open_it_is_reminded_tomorrow_and_the_link_still_works(
     assert len(confirmations(state)) == 1
 
 
-def test_nobody_is_reminded_tomorrow_of_a_phone_that_was_opened_meanwhile(
+def test_no_reminder_comes_tomorrow_for_a_phone_that_was_opened_meanwhile(
     run, ask: Ask, token: str, inbox: Any, link_clock: Any
 ) -> None:
     ask(token, "POST", answer="later")

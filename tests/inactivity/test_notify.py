@@ -118,7 +118,7 @@ def test_a_failing_notifier_does_not_stop_the_others(run, shop: str, inbox: Any)
     assert len(inbox.messages) == 1
 
 
-def test_what_failed_is_tried_again_by_the_next_run(run, shop: str, inbox: Any) -> None:
+def test_the_next_run_tries_a_failed_notice_again(run, shop: str, inbox: Any) -> None:
     inbox.status = 503
     failed = run(*NOTIFY, "--to", inbox.url)
     inbox.status = 200
@@ -157,7 +157,7 @@ def test_a_channel_without_an_address_for_notices_is_warned_about(
     ]
 
 
-def test_without_anybody_to_tell_it_says_how_to_name_somebody(run, shop: str) -> None:
+def test_without_an_address_the_error_says_how_to_set_one(run, shop: str) -> None:
     done = run(*NOTIFY)
 
     assert done.code == 2
@@ -296,7 +296,7 @@ def test_a_notifier_that_hangs_is_given_up(inbox: Any) -> None:
             thread.join()
 
 
-def test_commas_part_urls_and_may_stand_in_them() -> None:
+def test_commas_separate_urls_and_may_be_part_of_them() -> None:
     text = "mailto://a:b@example.com?to=x@example.com,y@example.com,ntfy://topic"
 
     assert notify.split_urls(text) == [
@@ -393,7 +393,7 @@ def test_a_monitor_that_hangs_is_given_up(
 
 
 @pytest.mark.parametrize("url", ["s3cr3tid", "ftp://s3cr3tid/x", "http://", "http://s3cr3tid:x/"])
-def test_what_is_no_url_is_warned_about_without_quoting_it(
+def test_a_wrong_url_is_warned_about_without_quoting_it(
     run, open_shop: None, inbox: Any, url: str
 ) -> None:
     done = run(*NOTIFY, "--to", inbox.url, env={"WACOEX_HEARTBEAT_URL": url})
@@ -405,7 +405,7 @@ def test_what_is_no_url_is_warned_about_without_quoting_it(
     )
 
 
-def test_a_test_goes_to_every_address_once_and_is_no_run(
+def test_a_test_goes_to_every_address_once_and_is_not_a_run(
     run, state: State, monkeypatch: pytest.MonkeyPatch, inbox: Any
 ) -> None:
     monkeypatch.setenv("WACOEX_STATE", str(state.path))
@@ -466,7 +466,7 @@ def test_a_test_of_one_channel_goes_to_its_own_address(
     assert run(*NOTIFY, "--test", "-c", "shp").code == 2
 
 
-def test_the_link_stands_before_the_command(run, shop: str, inbox: Any) -> None:
+def test_the_link_comes_before_the_command(run, shop: str, inbox: Any) -> None:
     run(*NOTIFY, "--to", inbox.url, env={"WACOEX_PUBLIC_URL": "https://wacoex.example.com"})
 
     lines = inbox.messages[0]["message"].splitlines()

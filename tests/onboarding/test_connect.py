@@ -193,7 +193,7 @@ def test_the_link_in_business_suite_can_be_left_out_with_a_reason(run, shop) -> 
     assert "WX604" in {finding["id"] for finding in done.data["findings"]}
 
 
-def test_the_receipt_says_in_words_what_was_done_by_whom_and_when(run, shop) -> None:
+def test_the_receipt_says_who_did_what_and_when(run, shop) -> None:
     run("channel", "edit", "shop", "--timezone", "Asia/Singapore")
 
     shown = run("connect", "shop", "--check", **typed(*CHECKED)).out
@@ -209,7 +209,7 @@ def test_the_receipt_says_in_words_what_was_done_by_whom_and_when(run, shop) -> 
     assert shown.endswith("not finished; continue with: wacoex connect shop\n")
 
 
-def test_what_is_settled_is_shown_and_not_asked_again(run, shop) -> None:
+def test_settled_steps_are_shown_and_not_asked_again(run, shop) -> None:
     run("connect", "shop", "--check", **typed(*CHECKED))
 
     done = run("connect", "shop", **typed())
@@ -240,7 +240,7 @@ def test_an_unknown_name_is_asked_for_its_number_and_added(place, run) -> None:
     )
 
 
-def test_an_unknown_name_that_is_not_to_be_added_changes_nothing(place, run) -> None:
+def test_an_unknown_name_that_the_person_declines_changes_nothing(place, run) -> None:
     assert run("connect", "cafe", **typed("n")).code == 1
     assert run("channel", "list", "--json").data["channels"] == []
 
@@ -252,7 +252,7 @@ def test_an_unknown_name_without_a_terminal_is_a_usage_error(place, run) -> None
     assert "hint: add it with `wacoex channel add cafe --phone +65...`" in done.err
 
 
-def test_a_name_that_is_nearly_right_is_asked_back(run, shop) -> None:
+def test_a_name_that_is_nearly_right_is_asked_about(run, shop) -> None:
     assert "did you mean `shop`?" in run("connect", "shpo").err
     assert "did you mean `shop`?" in run("connect", "shpo", **typed("n")).err
 
@@ -465,7 +465,7 @@ def test_the_four_steps_the_new_ids_and_the_templates_are_shown_before_it_asks(
     assert "make these templates again: hello/en, offer/en_US\n" in f"{answer}\n"
 
 
-def test_a_new_journey_begins_with_who_agreed_to_what(stage, finished) -> None:
+def test_a_new_journey_begins_with_the_agreement_and_the_person(stage, finished) -> None:
     context = finished()
 
     journey = begin_again(context)
@@ -483,7 +483,7 @@ def test_a_new_journey_begins_with_who_agreed_to_what(stage, finished) -> None:
     }
 
 
-def test_it_goes_the_same_way_unless_another_is_named(finished) -> None:
+def test_it_takes_the_same_way_unless_another_is_named(finished) -> None:
     assert begin_again(finished(), Route.SIGNUP).via is Route.SIGNUP
     assert begin_again(finished(via=Route.SIGNUP)).via is Route.SIGNUP
 
@@ -587,7 +587,7 @@ def test_the_old_ids_stay_with_the_channel_when_the_new_ones_are_written(stage, 
     assert after.former("phone_number_id") == ()
 
 
-def test_a_channel_that_was_let_go_is_restored_first_and_then_connected_again(
+def test_an_offboarded_channel_is_restored_first_and_then_connected_again(
     stage, finished, run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished()
@@ -684,7 +684,7 @@ def test_a_newer_proof_decides_about_the_deadline(stage, make_talker) -> None:
     assert care_for(stage, make_talker).answer["deadline_at"] == DEADLINE
 
 
-def test_companions_are_to_be_linked_again_from_the_next_day(stage, make_talker) -> None:
+def test_companions_must_be_linked_again_from_the_next_day(stage, make_talker) -> None:
     stage.channel()
     channel = stage.context(None).channel
     before = stage.clock.now()

@@ -249,7 +249,7 @@ def on_sleep(clock) -> Callable[[Callable[[], None]], None]:
     return register
 
 
-def test_a_channel_is_let_go_with_proof_and_a_receipt(shop: Shop, on_sleep) -> None:
+def test_a_channel_is_offboarded_with_proof_and_a_receipt(shop: Shop, on_sleep) -> None:
     on_sleep(lambda: shop.disconnect(reason="ACCOUNT_DISCONNECTED", initiated_by="USER"))
 
     done = shop.offboard()
@@ -413,7 +413,7 @@ def test_a_loss_after_it_was_confirmed_is_asked_about_again(shop: Shop, options)
     assert shop.states()["what-changes"] == "open"
 
 
-def test_a_registration_anew_proves_no_offboarding(shop: Shop) -> None:
+def test_a_new_registration_proves_no_offboarding(shop: Shop) -> None:
     shop.disconnect(reason="USER_RE_REGISTERED", leaves="not_on_biz_app")
 
     assert shop.offboard({}, is_confirmed=True).exit_code == 5
@@ -726,7 +726,7 @@ def test_without_a_terminal_it_needs_yes(run, served: World) -> None:
     assert "--yes" in done.envelope["errors"][0]["hint"]
 
 
-def test_a_dry_run_tells_both_ways_and_asks_nothing(run, served: World) -> None:
+def test_a_dry_run_shows_both_ways_and_asks_nothing(run, served: World) -> None:
     run("channel", "add", "shop", "--phone", PHONE, *ADD)
 
     done = run("offboard", "shop", "-n")
@@ -740,7 +740,7 @@ def test_a_dry_run_tells_both_ways_and_asks_nothing(run, served: World) -> None:
     assert {step["state"] for step in result["steps"]} == {"open"}
 
 
-def test_a_channel_that_was_archived_otherwise_is_not_offboarded(run) -> None:
+def test_a_channel_archived_in_another_way_is_not_offboarded(run) -> None:
     run("channel", "add", "shop", "--phone", PHONE)
     run("channel", "remove", "shop", "--yes")
 

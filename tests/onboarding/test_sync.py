@@ -50,7 +50,7 @@ def test_both_are_asked_for_in_order_and_their_ids_are_kept(stand, make_talker) 
     assert all("until 2026-11-08T12:00:00.000Z" in question for question in talker.questions)
 
 
-def test_what_is_not_wanted_is_not_asked_for(stand, make_talker) -> None:
+def test_unwanted_data_is_not_requested(stand, make_talker) -> None:
     outcome = go(stand, make_talker(YES | {"copy the chats": "no"}))
 
     assert outcome.state is StepState.SETTLED

@@ -141,7 +141,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_title_is_found_however_it_is_pasted(form: str) -> None:
+def test_every_title_is_found_in_any_pasted_form(form: str) -> None:
     assert len(TITLES) > 120
     for code, subcode, title in TITLES:
         text = FORMS[form].format(code=code, title=title, title_in_capitals=title.upper())
@@ -235,5 +235,5 @@ def test_each_flag_is_set_for_exactly_its_codes(flag: str, codes: Collection[int
         (80007, "account"),
     ],
 )
-def test_a_code_says_whom_it_hits(code: int, scope: str) -> None:
+def test_a_code_says_whom_it_concerns(code: int, scope: str) -> None:
     assert classify(code).scope == scope

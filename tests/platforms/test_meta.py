@@ -390,7 +390,7 @@ def test_a_template_is_created_in_one_single_try(call, requests, answer, code) -
     assert caught.value.code == code
 
 
-def test_what_meta_says_of_a_template_for_a_person_is_kept(call) -> None:
+def test_the_texts_of_meta_about_a_template_are_kept(call) -> None:
     error = problem(100, 2388299)["error"]
     words = {"error_user_title": "Leading Params", "error_user_msg": "Not at the start."}
     with pytest.raises(RefusedError) as caught:

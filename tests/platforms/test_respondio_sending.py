@@ -70,7 +70,9 @@ def test_a_message_is_posted_to_the_contact_and_known_by_its_id(client, requests
     ],
     ids=lambda value: str(getattr(value, "status_code", "")),
 )
-def test_what_was_not_taken_is_declined_in_its_own_words(client, requests, answer, reply) -> None:
+def test_a_refused_message_is_declined_with_the_text_of_respondio(
+    client, requests, answer, reply
+) -> None:
     assert client(sending, answer) == reply
     assert len(requests) == 1
 
@@ -90,7 +92,7 @@ def test_what_was_not_taken_is_declined_in_its_own_words(client, requests, answe
         (httpx.RemoteProtocolError("gone"), "the connection broke"),
     ],
 )
-def test_what_may_have_been_taken_is_unclear_and_never_posted_again(
+def test_a_message_that_may_have_been_taken_is_unclear_and_never_posted_again(
     client, requests, answer, reason: str
 ) -> None:
     assert client(sending, answer) == Unclear(reason)
@@ -102,7 +104,7 @@ def test_a_connection_that_was_never_made_sent_nothing(client, requests) -> None
     assert len(requests) == 1
 
 
-def test_the_token_is_not_in_what_is_said(client) -> None:
+def test_the_token_is_in_no_message(client) -> None:
     assert client(sending, said(400, f"bad {TOKEN}")) == Declined(400, "bad ****")
 
 

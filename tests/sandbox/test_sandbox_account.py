@@ -56,7 +56,7 @@ def test_a_fresh_number_was_onboarded_three_days_ago(call: Call, world: World) -
     assert node["last_onboarded_time"] == "2026-09-18T14:13:20+0000"
 
 
-def test_a_number_leaves_without_a_word_and_comes_back(
+def test_a_number_leaves_without_a_webhook_and_comes_back(
     control: Callable[..., Any], call: Call, send: Call, world: World
 ) -> None:
     assert control("phone", action="leaves")["emitted"] == 0
@@ -85,7 +85,7 @@ def test_a_number_moves_to_another_account_under_another_id(
     assert "106000000000077" in [row["id"] for row in listed]
 
 
-def test_what_meta_says_of_number_and_account_is_set(
+def test_the_facts_of_number_and_account_can_be_set(
     control: Callable[..., Any], call: Call
 ) -> None:
     words = {
@@ -236,7 +236,7 @@ def test_offboarded_and_reconnected_within_minutes(
     assert send().status_code == 200
 
 
-def test_a_number_connected_anew_begins_its_onboarding_again(
+def test_a_number_connected_again_begins_its_onboarding_again(
     control: Callable[..., Any], call: Call
 ) -> None:
     control("time", days=20)
@@ -336,7 +336,7 @@ def test_a_window_opened_in_another_way_says_what_is_wrong(
     assert name in answer.text
 
 
-def test_finishing_connects_the_number_and_tells_so(call: Call, world: World) -> None:
+def test_finishing_connects_the_number_and_reports_it(call: Call, world: World) -> None:
     node = world.nodes[PHONE_NUMBER_ID]
     node.values.update(is_on_biz_app=False, platform_type="NOT_APPLICABLE")
     del world.subscribed_apps[WABA_ID][0]
@@ -399,7 +399,7 @@ def test_a_code_lives_30_seconds(
         ("redirect_uri", "https://example.com/", 100),
     ],
 )
-def test_what_does_not_fit_gets_no_token(
+def test_a_mismatched_request_gets_no_token(
     call: Call, world: World, name: str, value: str, code: int
 ) -> None:
     good = finish(call).json()["code"]

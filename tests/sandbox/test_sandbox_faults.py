@@ -32,7 +32,7 @@ def with_faults(*faults: Fault, seed: int = 0) -> Faults:
     return standing
 
 
-def test_a_fault_strikes_at_most_so_many_times() -> None:
+def test_a_fault_strikes_at_most_the_given_number_of_times() -> None:
     assert struck(with_faults(Fault("hang", count=2)), 4) == [True, True, False, False]
 
 
@@ -135,7 +135,7 @@ def test_delays_add_up_and_go_with_one_other_fault() -> None:
         {"kind": "latency", "seconds": -1},
     ],
 )
-def test_what_makes_no_fault_is_a_value_error(values: dict[str, Any]) -> None:
+def test_an_impossible_fault_is_a_value_error(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"fault|`"):
         fault_from_json(values)
 

@@ -175,7 +175,7 @@ def arrival(number: int, at: float, *, to: str = "+6591234567", code: int | None
     )
 
 
-def test_an_arrival_tells_who_was_written_to_when_and_what_became_of_it(
+def test_an_arrival_records_the_recipient_the_time_and_the_outcome(
     send: Send, world: World, clock: SimpleNamespace
 ) -> None:
     answer = send("+6591234567", biz_opaque_callback_data="run7:row42").json()
@@ -217,7 +217,7 @@ def test_the_summary_counts_each_recipient_and_names_duplicates(send: Send, worl
     assert summary["outcomes"] == {"accepted": 3, "refused": 1}
 
 
-def test_the_summary_tells_the_busiest_second_and_the_first_and_last_moment() -> None:
+def test_the_summary_shows_the_busiest_second_and_the_first_and_last_moment() -> None:
     log = ArrivalLog()
     for number, at in enumerate((0.0, 0.5, 0.9, 1.0, 1.4, 5.0), start=1):
         log.add(arrival(number, at, code=130429 if at == 0.9 else None))

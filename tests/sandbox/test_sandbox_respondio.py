@@ -71,7 +71,7 @@ def test_an_unsupported_message_is_there(ask: Call) -> None:
         ("GET", "contacts", {}, 404),
     ],
 )
-def test_what_the_api_refuses_is_refused(
+def test_requests_that_the_api_refuses_are_refused(
     ask: Call, method: str, path: str, more: dict[str, Any], status: int
 ) -> None:
     answer = ask(method, path, **more)
@@ -153,7 +153,7 @@ def history(call: Call, **params: str) -> httpx.Response:
     return call("GET", f"/v26.0/{PHONE_NUMBER_ID}/message_history", params=params)
 
 
-def test_the_message_history_tells_what_became_of_a_message(call: Call, send: Call) -> None:
+def test_the_message_history_shows_the_outcome_of_a_message(call: Call, send: Call) -> None:
     send()
     message_id = send("+6591234568").json()["messages"][0]["id"]
     fields = "message_id,events{delivery_status,timestamp}"
@@ -199,7 +199,7 @@ def test_a_contact_is_created_once(ask: Call) -> None:
     assert (found["firstName"], found["phone"], found["language"]) == ("Cara", "+6591000003", "en")
 
 
-def test_a_contact_of_an_address_is_found_whatever_its_case(ask: Call) -> None:
+def test_a_contact_of_an_address_is_found_in_any_letter_case(ask: Call) -> None:
     ask("POST", "contact/email:Cara@Bakery.example", json={"firstName": "Cara"})
 
     assert ask("GET", "contact/email:cara@bakery.example").json()["phone"] is None
@@ -224,7 +224,7 @@ def test_a_contact_of_an_address_is_found_whatever_its_case(ask: Call) -> None:
         (CARA, None),
     ],
 )
-def test_what_makes_no_contact_is_refused(ask: Call, identifier: str, fields: object) -> None:
+def test_an_impossible_contact_is_refused(ask: Call, identifier: str, fields: object) -> None:
     assert ask("POST", f"contact/{identifier}", json=fields).status_code == 400
     assert ask("GET", f"contact/{CARA}").status_code == 404
 

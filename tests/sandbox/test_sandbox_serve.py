@@ -194,7 +194,7 @@ def test_stopping_waits_for_no_hanging_or_delayed_answer(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_port_that_is_taken_is_said() -> None:
+def test_a_taken_port_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(TemporaryError, match="in use"), running(default_world(), port):

@@ -137,7 +137,7 @@ def test_every_kind_can_be_emitted_with_its_defaults(kind: str, control: Call) -
 
 
 @pytest.mark.parametrize("kind", RESPONDIO_KINDS)
-def test_respond_io_tells_every_kind(kind: str, control: Call) -> None:
+def test_respond_io_reports_every_kind(kind: str, control: Call) -> None:
     [body] = control("POST", "emit", json={"kind": kind, "source": "respondio"}).json()["payloads"]
 
     assert body["contact"]["phone"] == PERSON
@@ -242,7 +242,9 @@ def test_offboarding_names_neither_phone_nor_more(reported: Callable[..., Any]) 
         ([], "JSON object"),
     ],
 )
-def test_what_cannot_be_emitted_is_named(control: Call, values: object, text: str) -> None:
+def test_a_webhook_that_cannot_be_emitted_is_named(
+    control: Call, values: object, text: str
+) -> None:
     answer = control("POST", "emit", json=values)
 
     assert answer.status_code == 400
@@ -486,7 +488,7 @@ def test_a_message_that_is_held_back_has_no_statuses_before_it_is_released(
     ] * bool(code)
 
 
-def test_nobody_else_is_released(send: Call, world: World, call: Call) -> None:
+def test_a_release_reaches_only_the_named_recipients(send: Call, world: World, call: Call) -> None:
     world.faults.replace([Fault("held")])
     send("+6591234567")
 
@@ -519,7 +521,7 @@ def test_the_statuses_of_a_broken_answer_follow_too(send: Call, world: World, cl
     assert statuses(world)[0]["status"] == "sent"
 
 
-def test_the_second_number_tells_under_its_own_name(reported: Callable[..., Any]) -> None:
+def test_the_second_number_reports_under_its_own_name(reported: Callable[..., Any]) -> None:
     change = reported("message", phone_number_id=SECOND_PHONE_NUMBER_ID)
 
     assert change["value"]["metadata"] == {

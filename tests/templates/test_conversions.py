@@ -41,7 +41,7 @@ def converted(name: str, key: str, value: str, provider: Provider = Provider.MET
         ("product_cards", "catalog", "123", "123"),
     ],
 )
-def test_what_is_taken(name: str, key: str, value: str, sent: str) -> None:
+def test_a_value_is_converted_and_taken(name: str, key: str, value: str, sent: str) -> None:
     assert converted(name, key, value) == sent
     assert converted(name, key, sent) == sent
 
@@ -78,7 +78,9 @@ def test_what_is_taken(name: str, key: str, value: str, sent: str) -> None:
         ),
     ],
 )
-def test_what_is_refused_with_the_reason(name: str, key: str, value: str, why: str) -> None:
+def test_a_wrong_value_is_refused_with_the_reason(
+    name: str, key: str, value: str, why: str
+) -> None:
     with pytest.raises(ValueError, match=why):
         converted(name, key, value)
 

@@ -40,7 +40,7 @@ def test_an_approved_template_with_the_same_text_raises_nothing() -> None:
     assert check_category("UTILITY", "UTILITY", "shop", READ) == []
 
 
-def test_another_example_for_the_review_is_read_by_nobody() -> None:
+def test_another_example_for_the_review_makes_no_difference() -> None:
     body = {**BODY, "example": {"body_text": [["Ana"]]}}
 
     assert text_changes(PLANNED, changed(body, PLANNED.components[1])) == ()
@@ -80,7 +80,7 @@ def test_a_template_that_is_not_approved_is_critical() -> None:
         ([*PLANNED.components, {"type": "CAROUSEL"}], "other parts: nothing -> CAROUSEL"),
     ],
 )
-def test_another_text_is_said_as_old_and_new(components: list[dict[str, Any]], said: str) -> None:
+def test_another_text_is_shown_as_old_and_new(components: list[dict[str, Any]], said: str) -> None:
     [finding] = check_still_as_planned(PLANNED, changed(*components), "shop", SEEN)
 
     assert (finding.id, finding.severity) == ("WX509", Severity.CRITICAL)
@@ -96,7 +96,9 @@ def test_another_text_is_said_as_old_and_new(components: list[dict[str, Any]], s
         ("UTILITY", "SOMETHING_NEW", Severity.WARNING),
     ],
 )
-def test_another_category_is_said_as_old_and_new(before: str, now: str, severity: Severity) -> None:
+def test_another_category_is_shown_as_old_and_new(
+    before: str, now: str, severity: Severity
+) -> None:
     [finding] = check_category(before, now, "shop", READ)
 
     assert (finding.id, finding.severity) == ("WX509", severity)
@@ -105,7 +107,7 @@ def test_another_category_is_said_as_old_and_new(before: str, now: str, severity
     assert before in finding.title
 
 
-def test_a_category_that_will_change_is_said_before_it_does() -> None:
+def test_a_coming_change_of_category_is_shown_before_it_happens() -> None:
     [finding] = check_coming("UTILITY", "MARKETING", "shop", READ)
 
     assert (finding.severity, finding.title) == (

@@ -97,7 +97,7 @@ def pushed(shelf: Shelf, comparison: Differences, log: WriteLog, clock) -> list[
     return asyncio.run(push(shelf, WABA, comparison.possible, log, clock, done.append, no_upload))
 
 
-def test_what_somebody_changed_at_meta_since_it_was_shown_is_left(directory, state, clock) -> None:
+def test_a_template_changed_at_meta_since_it_was_shown_is_left(directory, state, clock) -> None:
     shelf, log = Shelf(draft("hours")), WriteLog(state, WABA)
     put(directory, draft("hours", "We are open on Monday."))
     comparison = shown(directory, shelf, log, clock)

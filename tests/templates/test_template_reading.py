@@ -37,12 +37,12 @@ def find(name: str, language: str, waba: Templates = WABA) -> Template:
     return asyncio.run(find_template(waba, "waba", name, language))
 
 
-def test_name_and_language_have_to_fit_exactly() -> None:
+def test_name_and_language_must_match_exactly() -> None:
     assert find("promo", "en").template_id == "1"
     assert find("promo", "pt_BR").template_id == "2"
 
 
-def test_missing_fields_of_a_record_take_meta_s_defaults() -> None:
+def test_missing_fields_of_a_record_take_metas_defaults() -> None:
     found = find("greeting", "en")
     assert found.parameter_format == "POSITIONAL"
     assert found.components == ()

@@ -118,7 +118,7 @@ def test_a_check_that_cannot_be_made_is_unknown(
     assert capsys.readouterr().err.startswith("error: ")
 
 
-def test_what_follows_two_dashes_is_no_option(
+def test_words_after_two_dashes_are_not_options(
     app: PlainGroup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert start(app, "watch", "look", "--", "--json") == 2

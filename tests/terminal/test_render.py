@@ -188,7 +188,7 @@ def test_names_from_outside_cannot_play_with_the_terminal(streams) -> None:
     assert out.written() == "a?[2Jb?c\nX\n?]0;t?\n"
 
 
-def test_long_lists_stand_in_data_like_any_other_entry(capsys) -> None:
+def test_long_lists_are_in_data_like_any_other_entry(capsys) -> None:
     rows = (f'{{"row": {number}}}, {{"row": {number + 1}}}' for number in range(0, 2_500, 2))
     result = Result({"zebra": 1, "about": "x"}, lists={"rows": rows, "empty": iter(())})
 

@@ -169,7 +169,7 @@ def test_a_window_that_is_just_closed_leaves_the_step_open(tab: Any, opened: Any
     assert run.end().state is StepState.OPEN
 
 
-def test_a_code_that_expires_on_the_way_is_said_to_have_expired(
+def test_a_code_that_expires_on_the_way_is_reported_as_expired(
     signup: Any, tab: Any, opened: Any
 ) -> None:
     run, window = opened()
@@ -220,7 +220,7 @@ STRANGERS = [
         (STRANGERS, None),
     ],
 )
-def test_only_facebooks_own_pages_may_tell_of_the_session(
+def test_only_facebooks_own_pages_may_report_the_session(
     tab: Any, opened: Any, origins: list[str], step: str | None
 ) -> None:
     run, window = opened()

@@ -224,7 +224,7 @@ def test_only_this_machine_can_reach_it() -> None:
     assert asyncio.run(ask()) == 403
 
 
-def test_with_metas_own_script_only_facebook_may_tell_of_the_session() -> None:
+def test_with_metas_own_script_only_facebook_may_report_the_session() -> None:
     setup = SignupSetup(
         "1", "2", "v26.0", "https://connect.facebook.net/en_US/sdk.js", "a", PHONE, "x"
     )
@@ -256,7 +256,7 @@ def test_a_code_that_comes_too_late_is_refused_and_the_step_can_be_done_again(
     assert run.end().state is StepState.SETTLED
 
 
-def test_a_window_that_names_no_account_is_understood_by_what_the_token_sees(
+def test_a_window_without_an_account_is_matched_by_the_accounts_of_the_token(
     signup: Any, browse: Any, finish: Any
 ) -> None:
     run = signup.start()
@@ -289,7 +289,7 @@ def test_another_number_than_that_of_the_channel_is_never_written_down(
     assert len(signup.world.codes.issued) == 1
 
 
-def test_several_numbers_on_the_account_are_no_riddle_when_one_is_the_channels(
+def test_of_several_numbers_the_one_of_the_channel_is_taken(
     signup: Any, browse: Any, finish: Any
 ) -> None:
     signup.world.nodes[SECOND_PHONE_NUMBER_ID].values["is_on_biz_app"] = True
@@ -323,7 +323,7 @@ def test_an_account_that_the_token_may_not_see_is_a_lack_of_permission(
     assert finding_ids(outcome) == ["WX701"]
 
 
-def test_a_wrong_app_secret_is_said_to_be_one(signup: Any, browse: Any, finish: Any) -> None:
+def test_a_wrong_app_secret_is_reported_as_such(signup: Any, browse: Any, finish: Any) -> None:
     signup.environ["WACOEX_META_APP_SECRET"] = "another-secret-0123456789"
     run = signup.start()
     answer = browse(run.url).report(kind="finished", event=FINISHED, **finish())
@@ -348,7 +348,7 @@ def test_a_closed_window_is_a_success_when_meta_shows_a_new_connection(
 
 
 @pytest.mark.parametrize("has_token", [True, False])
-def test_a_closed_window_otherwise_leaves_the_step_open_and_says_where_to_look(
+def test_any_other_closed_window_leaves_the_step_open_and_says_where_to_look(
     signup: Any, browse: Any, keyring_entries: dict[tuple[str, str], str], has_token: bool
 ) -> None:
     if has_token:
@@ -413,7 +413,7 @@ def test_a_token_that_would_go_before_the_new_one_is_refused_first(signup: Any) 
     assert caught.value.code == "credentials_overridden"
 
 
-def test_who_keeps_secrets_in_files_gets_the_token_in_a_file(
+def test_the_token_goes_into_a_file_where_secrets_are_in_files(
     signup: Any, browse: Any, finish: Any, keyring_entries: dict[tuple[str, str], str]
 ) -> None:
     signup.environ["WACOEX_KEYRING"] = "off"
@@ -499,7 +499,7 @@ def test_a_report_is_read_leniently(values: dict[str, Any], report: object) -> N
         {"kind": "finished", "code": "x" * 5_000},
     ],
 )
-def test_what_the_page_never_sends_is_no_report(values: dict[str, Any]) -> None:
+def test_an_impossible_report_is_ignored(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="no "):
         report_in(values)
 
