@@ -59,7 +59,7 @@ def test_the_demo_ends_with_the_verdict_and_what_to_type_next(shown):
 
 
 def test_the_demo_is_two_screens(shown):
-    # Without a terminal nothing is wrapped or drawn anew: each line counts as often as it fills 80.
+    # Without a terminal nothing is wrapped or redrawn: each line counts as often as it fills 80.
     printed = [*shown.stdout.splitlines(), *shown.stderr.splitlines()]
     lines = [line for line in printed if not line.startswith("sandbox: talking to")]
     assert sum(max(1, -(-len(line) // 80)) for line in lines) <= 120
@@ -71,7 +71,7 @@ def ended(tmp_path_factory) -> subprocess.CompletedProcess[str]:
     return demo(str(tmp_path_factory.mktemp("home")), "--all")
 
 
-def test_the_tour_sends_to_everybody_once_and_says_so(ended):
+def test_the_tour_sends_to_everybody_once_and_shows_it(ended):
     assert ended.returncode == 0, ended.stderr
     # How many arrive together is the network's affair too; that each arrives once is ours.
     assert re.search(

@@ -1,4 +1,4 @@
-"""README and docs are true: commands parse, blocks print what stands there, tables are whole."""
+"""README and docs are true: commands parse, blocks print what the page shows, tables are whole."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from docs.tools import pictures, reference
-from tests.support.consoles import PAGES, agrees, blocks, opened, plain, print_anew, words_of
+from tests.support.consoles import PAGES, agrees, blocks, opened, plain, print_again, words_of
 from wacoex_cli import errors
 from wacoex_cli.app import app
 from wacoex_cli.findings import catalogue, guides
@@ -147,9 +147,9 @@ def test_printing_again_changes_only_wrong_output(tmp_path: Path) -> None:
     )
     page.write_text(f"# Page\n\n{block.format('?')}", encoding="utf-8")
 
-    assert print_anew(str(page), ()) == 1
+    assert print_again(str(page), ()) == 1
     assert page.read_text(encoding="utf-8") == f"# Page\n\n{block.format('1')}"
-    assert print_anew(str(page), ()) == 0
+    assert print_again(str(page), ()) == 0
 
 
 def test_a_wheel_carries_every_guide_and_the_man_page() -> None:

@@ -45,7 +45,7 @@ def files_that_betray(directory: Path) -> list[Path]:
 
 @pytest.fixture
 def shop(run, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A channel of the sandbox with a token and an app secret of ours, and a planned broadcast."""
+    """A channel of the sandbox with our token and app secret, and a planned broadcast."""
     world = default_world()
     world.patch_token(TOKEN, {})
     world.patch_settings({"app_secret": APP_SECRET})

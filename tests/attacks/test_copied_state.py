@@ -34,7 +34,7 @@ def on(path: Path) -> dict[str, Any]:
 
 
 def copy_alone(state: Path, target: Path) -> None:
-    """The database file, without what lies beside it."""
+    """The database file, without the files beside it."""
     target.parent.mkdir()
     shutil.copy2(state, target)
 

@@ -33,7 +33,7 @@ LIKE_A_MEGABYTE = b"x" * 1024**2
 
 @cache
 def bomb(megabytes: int) -> bytes:
-    """So many megabytes of blanks after what a message that was taken looks like."""
+    """This many megabytes of blanks after what a message that was taken looks like."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     start = packer.compress(TAKEN) + packer.flush(zlib.Z_FULL_FLUSH)
     # After a full flush nothing depends on what came before: the same bytes may come again.

@@ -87,7 +87,7 @@ def notes(attack: Attack) -> set[tuple[str, str, int]]:
 
 
 def demand_sound(attack: Attack) -> None:
-    """Nothing that was printed lies in the state file."""
+    """Nothing that was printed is in the state file."""
     assert queried(attack, "PRAGMA integrity_check") == [("ok",)]
 
 

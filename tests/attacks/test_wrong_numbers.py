@@ -28,7 +28,7 @@ MEANT: dict[str, str] = {
     "+553188888888": "+5531988888888",
     "+5215512345678": "+525512345678",
 }
-# What is no number, and the words that must stand beside it.
+# A text that is not a number, and the words that must be beside it.
 NOT_MEANT: dict[str, str] = {
     "2026-11-01": "a date",
     "01.11.2026": "a date",
@@ -145,7 +145,7 @@ def test_each_is_named_by_what_it_is(attack: Attack) -> None:
     ]
 
 
-def test_numbers_in_no_known_range_go_out_only_when_a_person_says_so(attack: Attack) -> None:
+def test_numbers_in_no_known_range_go_out_only_by_order_of_a_person(attack: Attack) -> None:
     path = attack.home.directory / "list.csv"
     write_csv(path, list(NO_RANGE))
     refused = send(attack, path)

@@ -274,7 +274,7 @@ CONDITIONS = st.recursive(
 
 @pytest.fixture(scope="module")
 def database():
-    # Written anew, without what the program uses.
+    # A second implementation, without the code of the program.
     def number(cell):
         text = cell.strip()
         digits = text.lstrip("+-")

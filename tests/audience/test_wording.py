@@ -1,4 +1,4 @@
-"""Defaults, letters, dates and amounts: what becomes of the cells of a list."""
+"""Defaults, letters, dates and amounts: how the cells of a list are changed."""
 
 from __future__ import annotations
 

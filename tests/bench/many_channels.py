@@ -21,7 +21,7 @@ from tests.bench.figures import Figure, finish, show
 from tests.bench.many_events import CHANNELS, EVENTS, TRIES, run
 
 FEWER = 10
-"""So many times fewer events has the state file that is compared with."""
+"""This many times fewer events has the state file that is compared with."""
 _OF_ALL_CHANNELS = {"status --offline --json": 1.3, "doctor --offline --json": 1.5}
 _OF_A_CHANNEL = (
     "status shop1 --offline --json",

@@ -2,7 +2,7 @@
 
 Each command is a child process (fork) that works on real files and may be killed at any instant.
 Time, the network and the pretend Meta are here, in the parent. A child that waits or sends asks
-its parent and stands still until it gets its turn: one runs at a time, in an order that the test
+its parent and waits until it gets its turn: one runs at a time, in an order that the test
 chooses, so a run is the same each time it is played.
 """
 

@@ -1,6 +1,6 @@
 """Templates of every type: wacoex sends what `pywa`, another reading of Meta's pages, sends.
 
-`FAULTS` names each difference that is one of pywa, with the page of Meta that says so.
+`FAULTS` names each difference that is a fault of pywa, with the page of Meta that shows it.
 """
 
 from __future__ import annotations
@@ -298,7 +298,7 @@ def button_params(index: int, part: Part, key: str, case: Case) -> list[Any]:
 
 
 def params_in(parts: Sequence[Part], prefix: str, case: Case) -> Iterator[Any]:
-    """The parameters of pywa for the components, each where it stands in the template."""
+    """The parameters of pywa for the components, each at its place in the template."""
     for part in parts:
         kind = part["type"]
         if kind == "HEADER":
@@ -348,7 +348,7 @@ def sent_by_pywa(case: Case, to: str, tracker: str) -> Part:
 
 
 def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every value with where it stands, as Meta reads it.
+    """Every value with its place, as Meta reads it.
 
     Meta takes types in small and in capital letters, and an index as a number or as its text
     (its pages have both: templates/marketing-templates/coupon-templates and mpm-templates).

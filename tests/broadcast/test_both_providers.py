@@ -218,7 +218,7 @@ def start(shop, broadcast):
 
 
 def killed(shop, broadcast, seconds):
-    """Kill a sender so many seconds after it began; False when it had ended."""
+    """Kill a sender this many seconds after it began; False when it had ended."""
     child = start(shop, broadcast)
     try:
         child.wait(seconds)

@@ -60,7 +60,7 @@ def renewal(shop, control, cli):
 
 
 def reported(shop, field="template_category_update", at=None, **value):
-    """What Meta tells of the template reaches the log, as `events listen` stores it."""
+    """What Meta reports about the template reaches the log, as `events listen` stores it."""
     moment = at or shop.clock.now()
     named = {"message_template_name": "renewal", "message_template_language": "en"}
     change = {"field": field, "value": {**named, **value}}

@@ -495,7 +495,7 @@ class Massacre:
     in_flight: list[set[str]] = field(default_factory=list)
 
     def kill_after(self, seconds):
-        """Start a sender and kill it so many seconds after it began; False when it had ended."""
+        """Start a sender and kill it this many seconds after it began; False when it had ended."""
         child = self.start()
         try:
             child.wait(seconds)
@@ -678,7 +678,7 @@ def test_an_answer_that_drips_too_slowly_is_ambiguous(shop):
     assert shop.counts(broadcast) == {"accepted": 4, "ambiguous": 1}
 
 
-def test_a_slow_server_delays_nobody_and_is_no_error(shop):
+def test_a_slow_server_delays_nobody_and_causes_no_error(shop):
     shop.faults(Fault("latency", seconds=0.5))
     broadcast = shop.planned(40)
     sent = shop.send(broadcast)

@@ -572,7 +572,7 @@ class Account:
         self.allow(self.limit)
 
     def allow(self, limit: int) -> None:
-        """Take so many a second from now on."""
+        """Take this many a second from now on."""
         self._world.set_limit(SENDING, limit)
 
     def take(self, at: float) -> bool:

@@ -1,6 +1,6 @@
 """A broadcast that keeps to a canary, the hours of its people, and the clock.
 
-What becomes of the first few messages decides about the rest.
+The result of the first few messages decides about the rest.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ numbers = itertools.count()
 
 
 def tell(shop, broadcast, rows, word, code=None):
-    """A listener stores what became of rows; the sender learns it by itself."""
+    """A listener stores the statuses of rows; the sender reads them by itself."""
     this_file = Broadcasts(shop.state).state_id
     events = tuple(
         Event(
@@ -172,7 +172,7 @@ def test_another_process_pauses_it_while_it_waits_and_resume_goes_on_waiting(sho
     assert shop.resume(broadcast, during=arrive).exit_status == 0
     assert taken(shop) == 20
 
-    # It has been decided: a row that is to be sent again waits for nothing.
+    # It has been decided: a row that must be sent again waits for nothing.
     with shop.state.transaction():
         shop.state.execute("UPDATE recipients SET state = 'pending' WHERE row = 20")
         shop.state.execute("UPDATE broadcasts SET status = 'paused'")
@@ -233,7 +233,7 @@ def test_rows_wait_for_the_morning_of_their_people(shop, eventually, cli):
     )
     assert answer[0]["held"] == {"rows": 5, "at_no_hour": 0, "until": to_text(morning)}
     assert answer[0]["counts"]["retry"] == 5
-    # The night is no part of the time that sending took.
+    # The night is not part of the time that sending took.
     assert cli("broadcast", "show", 1, "--json").data["rate"]["achieved"] > 1
     assert shop.taken_twice() == []
 

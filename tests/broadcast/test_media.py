@@ -43,7 +43,7 @@ def pictures(shop):
 
 @pytest.fixture
 def planned(shop, pictures):
-    """A broadcast to so many people, with the pictures in turn, or one for all."""
+    """A broadcast to this many people, with the pictures in turn, or one for all."""
 
     def plan(people: int, media: str = "header=column:picture"):
         rows = [(shop.phone(row), "Ana", f"{COLOURS[row % 5]}.jpg") for row in range(1, people + 1)]
@@ -180,7 +180,7 @@ def test_an_id_is_renewed_before_its_30_days_are_over(shop, planned):
     assert shop.counts(later)["accepted"] >= 5
 
 
-def test_a_file_that_meta_refuses_again_and_again_is_no_endless_loop(shop, planned):
+def test_a_file_that_meta_refuses_again_and_again_causes_no_endless_loop(shop, planned):
     broadcast = planned(1)
     shop.faults(Fault("refuse", code=131053))
 

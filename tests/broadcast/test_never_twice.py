@@ -302,7 +302,7 @@ class Shop:
         yield clock, provider
 
     async def plan(self, people: Path) -> Broadcast:
-        """People who are no contacts at respond.io become contacts."""
+        """People who are not contacts at respond.io become contacts."""
         is_respondio = self.provider is Provider.RESPONDIO
         async with self.api(Fate(None), []) as (clock, provider):
             planned = await plan(
@@ -316,7 +316,7 @@ class Shop:
         return planned.broadcast
 
     async def ask(self, broadcast: Broadcast, doubts: Any) -> Inquiry:
-        """Ask for what became of rows in doubt."""
+        """Ask what happened to rows in doubt."""
         clock = LoopClock(self.clock, Fate(None))
         http = self.http(clock, Fate(None), [])
         if self.provider is Provider.META:
@@ -362,7 +362,7 @@ class Shop:
             await pause(self.state, broadcast, "Ana", LoopClock(self.clock, Fate(None)))
 
     async def tell(self, path: str) -> None:
-        """What became of the newest message is known here already."""
+        """The result of the newest message is known here already."""
         if self.provider is Provider.META:
             self.deliver(self.reported())
         else:
@@ -535,7 +535,7 @@ class AnyNights(RuleBasedStateMachine):
 
     @precondition(is_in_doubt)
     @rule(is_resent=st.booleans())
-    def the_api_is_asked_what_became_of_them(self, is_resent: bool) -> None:
+    def the_api_is_asked_about_them(self, is_resent: bool) -> None:
         """What it says did not go out never did, so sending it again is nobody's second one."""
         numbers = [row["row"] for row in self.in_doubt()]
         doubts = Rows(self.state, self.broadcast_id).doubts(numbers)

@@ -55,7 +55,7 @@ TICK_SECONDS = 0.1
 
 @dataclass
 class Server:
-    """Takes so many messages in any second, by the time; some are refused for other reasons."""
+    """Takes this many messages in any second, by the time; some are refused for other reasons."""
 
     limit: Callable[[float], int]
     strays: float = 0.0
@@ -84,7 +84,7 @@ class Server:
         return sum(not is_taken for at, is_taken in self.arrivals if start <= at < end)
 
     def seconds_until(self, rate: float, since: float) -> float:
-        """Seconds from then until the last five seconds had so many a second; else infinite."""
+        """Seconds from then until the last five seconds had this many a second; else infinite."""
         taken = [at for at, is_taken in self.arrivals if is_taken and at >= since]
         for place, at in enumerate(taken):
             if place - sum(other <= at - 5.0 for other in taken[:place]) + 1 > rate * 5.0:

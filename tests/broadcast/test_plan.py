@@ -93,7 +93,7 @@ def test_people_who_cannot_be_sent_to_are_kept_with_the_reason(shop, state):
     assert shop.counts(planned.broadcast) == {"pending": 1, "skipped": 4}
 
 
-def test_a_row_without_a_value_does_not_block_a_later_row_that_has_it(shop):
+def test_a_row_without_a_value_does_not_block_a_later_complete_row(shop):
     people = [(shop.phone(1), "", "A-1"), (shop.phone(1), "Ana", "A-1")]
     planned = shop.plan(shop.file("again.csv", people, ("phone", "name", "order")), **ORDER)
 
@@ -200,7 +200,7 @@ def test_a_planner_that_is_still_at_work_is_left_alone(shop):
     at_work.leave()
 
 
-def test_a_plan_that_was_finished_meanwhile_is_no_draft_to_discard(shop):
+def test_a_plan_that_was_finished_meanwhile_is_not_discarded_as_a_draft(shop):
     broadcast = shop.planned(2)
     Broadcasts(shop.state).discard(broadcast.broadcast_id)
 
@@ -347,7 +347,7 @@ def test_lost_digits_are_named_with_their_line_in_the_plan_and_its_report(shop, 
     assert (found["5"]["phone"], found["5"]["reason"]) == ("'=1+1", "invalid")
 
 
-def test_a_list_read_as_windows_1252_says_so(shop, cli, tmp_path):
+def test_a_list_read_as_windows_1252_is_noted_in_the_plan(shop, cli, tmp_path):
     file = tmp_path / "old.csv"
     file.write_bytes(f"téléphone;nom\n{shop.phone(1)};Zoë\n".encode("windows-1252"))
     outcome = cli("broadcast", "plan", file, *OPTIONS)
@@ -442,7 +442,7 @@ def again(cli, word, *options, of=1, yes=True, **more):
 
 
 def retried(shop, broadcast_id=2):
-    """The rows of a retry and where they stand."""
+    """The rows of a retry and their states."""
     rows = shop.rows(Broadcasts(shop.state).get(broadcast_id))
     return {row: (entry["state"], entry["reason"]) for row, entry in rows.items()}
 
@@ -540,7 +540,7 @@ def test_a_person_who_got_the_message_after_all_is_left_out_of_a_later_retry(sho
     assert cli("state", "check").code == 0
 
 
-def test_a_row_that_a_person_settled_is_no_failure(shop, cli, failed):
+def test_a_row_that_a_person_settled_is_not_retried(shop, cli, failed):
     cli("broadcast", "reconcile", 1, "--as", "not-sent", "--yes")
     again(cli, "rejected")
 
@@ -681,7 +681,7 @@ def test_a_person_waits_in_at_most_one_broadcast_of_a_family(
 
 
 def _add_broadcasts(state: Any, rows: Any, first: int = 1) -> None:
-    """Broadcast 1 and those of its family; the person is spelt in either way by turns."""
+    """Broadcast 1 and those of its family; the number has either spelling by turns."""
     spellings = ("+5215512345678", "+525512345678")
     with state.transaction():
         state.execute(

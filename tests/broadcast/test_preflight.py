@@ -308,7 +308,7 @@ def silence(shop):
 
 @pytest.fixture
 def estimate(shop, cli):
-    """The estimate of a plan for so many people."""
+    """The estimate of a plan for this many people."""
 
     def plan(people, *options):
         file = shop.people(people)
@@ -338,7 +338,7 @@ def active(shop, phone, kind=Kind.MESSAGE, number=PHONE_NUMBER_ID, days_ago=0):
 
 
 def wrote(shop, row, days_ago=0):
-    """A contact at respond.io whose message came so many days ago."""
+    """A contact at respond.io whose message came this many days ago."""
     shop.befriend(row)
     contact = shop.world.respondio.find(f"phone:{shop.phone(row)}")
     at = (shop.clock.now() - timedelta(days=days_ago)).timestamp()
@@ -568,7 +568,9 @@ def test_the_pace_of_our_own_messages_is_shown_before_others_are_blamed() -> Non
     ]
 
 
-def test_when_more_than_twenty_of_ours_left_in_a_second_nobody_else_is_blamed() -> None:
+def test_no_other_program_is_blamed_when_more_than_twenty_of_our_messages_left_in_a_second() -> (
+    None
+):
     trouble = Trouble(throttled=(Incident(3, 25, SEEN, peak=22, bunched=14),))
     [finding] = check_throttled(trouble, "shop")
 

@@ -56,7 +56,7 @@ class Message(NamedTuple):
 
     @property
     def is_received(self) -> bool:
-        """The person has it, or may have it."""
+        """The person has the message, or may have it."""
         return self.state not in (RowState.REJECTED, RowState.RETRY, RowState.FAILED)
 
     @property
@@ -117,14 +117,14 @@ class Business:
         return Sender(channel, number, RunGuard(state, self.clock, run))
 
     def claim(self, sender: Sender, wanted: int) -> tuple[Claim, ...]:
-        """Claim up to so many rows, as a tick of a sender does."""
+        """Claim up to this many rows, as a tick of a sender does."""
         with self.states[sender.channel].transaction():
             leave = sender.guard.leave()
             rows = 0 if leave.stop else min(leave.rows, wanted)
             return sender.guard.claim("me", rows) if rows else ()
 
     def settle(self, sender: Sender, claim: Claim, state: RowState) -> None:
-        """Write what became of a claim; a failure comes after Meta took it."""
+        """Write the result of a claim; a failure comes after Meta took it."""
         rows = Rows(self.states[sender.channel], sender.number)
         fails = state is RowState.FAILED
         answer = RowState.ACCEPTED if fails else state
@@ -212,7 +212,7 @@ def _check(
         if "rest" in texts:
             assert sum(at > now - 3 * DAY for at in theirs) == 1
         if "unanswered" in texts:
-            # Of the messages before this one, the last so many have an answer among or after them.
+            # The last messages before this one, as many as the limit, have an answer to them.
             *earlier, _ = theirs
             unanswered = earlier[-int(texts["unanswered"]) :]
             assert len(unanswered) < int(texts["unanswered"]) or any(

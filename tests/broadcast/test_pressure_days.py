@@ -152,7 +152,7 @@ def test_a_broadcast_that_waits_ends_at_its_time(home: Home) -> None:
     assert home.days() == [1, 1]
 
 
-def test_cron_goes_on_each_day_until_everybody_has_it(home: Home) -> None:
+def test_cron_continues_each_day_until_everybody_has_the_message(home: Home) -> None:
     number = home.plan(LISTED[1:], "--per-day", "1")
     codes = [home.run("send", number, "--yes").code]
 

@@ -1,4 +1,4 @@
-"""What events tell about messages that were sent: any order, never backwards, nobody twice.
+"""What events report of sent messages: any order, never backwards, nobody twice.
 
 What Meta tells while a broadcast is sent, and which of it pauses the broadcast.
 What `events pull` goes and asks about: people whose fate is unclear, messages without an end.
@@ -139,7 +139,7 @@ def test_an_ambiguous_row_is_resolved_by_a_status_that_carries_its_attempt(shop,
     assert cli("state", "check").code == 0
 
 
-def test_a_row_that_is_to_be_sent_again_but_had_gone_out_is_left_alone(shop, cli):
+def test_a_row_marked_for_resending_is_left_alone_when_it_had_gone_out(shop, cli):
     broadcast = shop.planned(1)
     shop.faults(Fault("reset_after", recipients=frozenset({shop.phone(1)})))
     shop.send(broadcast)
@@ -591,7 +591,7 @@ class Availability:
         http = Http(self.clock, log=lambda text: None, transport=httpx.MockTransport(self._answer))
         respondio = RespondIO(http, Secret("respondio-token", "test"), BASE, clock=self.clock)
         poller = Poller(self.state, respondio, self.broadcast_id, clock)
-        task = asyncio.create_task(poller.ask_for_ever())
+        task = asyncio.create_task(poller.ask_without_end())
         await clock.is_over.wait()
         task.cancel()
         await asyncio.wait([task])

@@ -204,7 +204,7 @@ def in_doubt(shop, *, people=6, rows=(3, 5), is_taken=False):
 
 
 def long_ago(shop, seconds):
-    """Everything so far happened so many seconds before it did."""
+    """Everything so far happened this many seconds before it did."""
     shop.world.travel(-seconds)
     with shop.state.transaction():
         for row in shop.state.rows("SELECT broadcast_id, row, claimed_at FROM recipients"):

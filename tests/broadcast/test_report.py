@@ -352,7 +352,7 @@ def test_many_codes_are_cut_short_for_a_person_not_for_a_program() -> None:
         (52_300, "about 14 h 32 min"),
     ],
 )
-def test_an_estimate_is_no_finer_than_it_deserves(seconds: float, reported: str) -> None:
+def test_an_estimate_is_rounded_by_its_size(seconds: float, reported: str) -> None:
     assert report.about(seconds) == reported
 
 
@@ -493,7 +493,7 @@ def test_a_hostile_name_is_only_text(page, page_of):
     assert not [tag for tag, _, _ in made.attributes if tag == "script"]
 
 
-def test_the_page_loads_nothing_and_says_so_to_the_browser(page, page_of):
+def test_the_page_loads_nothing_and_forbids_it_to_the_browser(page, page_of):
     made = page()
 
     [policy] = [
@@ -884,7 +884,7 @@ def _luminance(colour: str) -> float:
         ("warn", "paper"),
     ],
 )
-def test_words_stand_out_from_their_ground(scheme, ink, ground):
+def test_text_has_enough_contrast_to_its_background(scheme, ink, ground):
     style = files(report_page.__package__).joinpath("report.css").read_text()
     light, _, dark = style.partition("prefers-color-scheme: dark")
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", light))

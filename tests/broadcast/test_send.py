@@ -376,7 +376,7 @@ MANY = 600
 
 @pytest.fixture
 def start(shop, eventually):
-    """Start the program, and wait until it has sent so many messages."""
+    """Start the program, and wait until it has sent this many messages."""
     children = []
 
     def start_program(*arguments, arrivals=5):

@@ -148,7 +148,7 @@ def test_all_planned_of_one_channel_leaves_the_others(
     assert (agency.status(first), agency.status(second)) == (Status.PLANNED, Status.COMPLETED)
 
 
-def test_without_any_planned_broadcast_the_command_says_so(
+def test_without_any_planned_broadcast_the_command_is_refused(
     shop: Shop, cli: Callable[..., Any]
 ) -> None:
     ended = cli("broadcast", "send", "--all-planned", "--yes")

@@ -306,7 +306,7 @@ def test_a_broadcast_cancelled_after_the_check_is_sent_by_no_process(
 
 
 @pytest.mark.usefixtures("divided")
-def test_without_a_further_process_nothing_is_sent_and_the_command_says_so(
+def test_without_a_further_process_nothing_is_sent_and_the_command_fails(
     agency: Agency, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planned = [agency.planned(number, 5) for number in (1, 2)]

@@ -412,7 +412,7 @@ def test_people_whose_message_waits_at_meta_have_it_already(shop, cli):
     assert figures.taken_since(shop.state, [1], since) == {1: 5}
 
 
-def test_a_test_message_that_is_held_says_so(shop):
+def test_a_held_test_message_is_reported_as_held(shop):
     shop.faults(Fault("held"))
     test = send.plan_test(shop.state, shop.plan(2), shop.phone(9), shop.clock)
     shop.send(test)

@@ -1,4 +1,4 @@
-"""The record of claims: who may send a row now, and what becomes of it when a sender dies.
+"""The record of claims: who may send a row now, and what happens to it when a sender dies.
 
 The table of a row's moves: nothing else moves a row, and who may not move stays.
 Whatever happens, in whatever order: nobody is sent to twice, nobody is forgotten.

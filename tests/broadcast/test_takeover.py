@@ -106,7 +106,7 @@ def test_a_noted_try_of_an_unknown_row_is_refused(state, plan_rows, attempt, sta
     assert (refused.value.code, refused.value.exit_status) == ("state_went_back", 5)
 
 
-def test_torn_lines_and_other_files_are_no_notes(state, plan_rows):
+def test_torn_lines_and_other_files_are_not_read_as_notes(state, plan_rows):
     plan_rows(1)
     presence = dead(state)
     presence.path.write_bytes(b"wacoex-\xff\x00\nwacoex-ab-1-1\n\n")
@@ -145,7 +145,7 @@ def test_a_living_process_keeps_its_file(state):
     living.leave()
 
 
-def test_notes_of_a_sender_that_is_to_be_taken_over_stay(state, clock, plan_rows):
+def test_notes_of_a_sender_that_can_be_taken_over_stay(state, clock, plan_rows):
     number = plan_rows(2)
     presence = locks.Presence(state.path)
     with state.transaction():
@@ -211,7 +211,7 @@ def test_a_file_that_is_removed_before_it_is_locked_is_made_again(state, monkeyp
     presence.leave()
 
 
-def test_a_table_that_does_not_fit_its_index_is_refused_after_a_death(state, plan_rows):
+def test_a_table_that_contradicts_its_index_is_refused_after_a_death(state, plan_rows):
     number = plan_rows(3)
     dead(state, (number, 1, 1))
     page = state.value("SELECT rootpage FROM sqlite_master WHERE name = 'recipients_by_state'")

@@ -359,7 +359,7 @@ def test_a_failed_test_is_reported_with_its_code(shop, plan):
 
 
 @pytest.mark.parametrize("provider", [Provider.RESPONDIO])
-def test_a_test_to_a_person_who_is_not_a_contact_says_so(shop, plan):
+def test_a_test_to_a_person_who_is_not_a_contact_is_refused(shop, plan):
     planned = plan()
 
     assert planned.code == 5

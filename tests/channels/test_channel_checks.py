@@ -42,7 +42,7 @@ def test_a_value_of_a_newer_meta_is_unknown(field: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("platform", ["ON_PREMISE", "NOT_APPLICABLE"])
-def test_another_platform_is_no_coexistence(platform: str) -> None:
+def test_another_platform_is_not_coexistence(platform: str) -> None:
     assert found({"platform_type": platform}) == [("WX201", Severity.CRITICAL)]
 
 

@@ -495,7 +495,7 @@ def test_a_channel_that_no_command_can_store_is_named(run, state_path, change: s
 
 @pytest.fixture
 def state_path(isolated_home: Path) -> Path:
-    """Where the state file of a test lies."""
+    """Where the state file of a test is."""
     return isolated_home / ".local/state/wacoex/wacoex.db"
 
 

@@ -82,7 +82,7 @@ def test_an_account_event_reaches_the_number_it_names_else_its_whole_account(
     assert names(reported("PARTNER_REMOVED", **ids)) == concerned
 
 
-def test_nothing_known_is_no_connection() -> None:
+def test_without_facts_there_is_no_connection() -> None:
     assert connection_of(SHOP, [], {}, NOW) == Connection()
     assert state(reported("VOLUME_BASED_PRICING_TIER_UPDATE")) is None
 
@@ -93,7 +93,7 @@ def test_facts_or_an_event_prove_a_connection() -> None:
     assert state(reported("ACCOUNT_RECONNECTED", 1), status="DISCONNECTED") == "connected"
 
 
-def test_facts_without_proof_count_once_they_cannot_lag() -> None:
+def test_facts_without_proof_count_once_they_cannot_be_late() -> None:
     assert state(reported("PARTNER_ADDED", 25), status="DISCONNECTED") is None
 
 
@@ -231,7 +231,7 @@ def advice(found: Finding) -> str:
 @pytest.mark.parametrize(
     "state", [None, ConnectionState.CONNECTED, ConnectionState.SETTLING, ConnectionState.ARCHIVED]
 )
-def test_a_channel_that_was_not_lost_is_no_finding(state: ConnectionState | None) -> None:
+def test_a_channel_that_was_not_lost_causes_no_finding(state: ConnectionState | None) -> None:
     assert check_connection(Connection(state, to_text(NOW)), "shop", NOW) == []
     assert check_connection(Connection(), "shop", NOW) == []
 

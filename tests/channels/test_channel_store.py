@@ -80,7 +80,7 @@ def test_both_ends_of_the_time_asked_for_are_included(state: State) -> None:
     assert newest_day(state, until=at(4), since=at(4)) is None
 
 
-def test_other_kinds_and_nothing_at_all_are_no_echo(state: State) -> None:
+def test_other_kinds_and_an_empty_log_are_not_echoes(state: State) -> None:
     keep(state, Sign(ID, EvidenceKind.PHONEBOOK, at(3), "meta"))
 
     assert newest_day(state) is None
@@ -470,13 +470,13 @@ def test_echoes_and_phonebook_changes_are_evidence_and_nothing_else_is(state: St
     ]
 
 
-def test_an_echo_that_names_no_number_of_ours_is_no_evidence(state: State) -> None:
+def test_an_echo_without_a_known_number_is_not_evidence(state: State) -> None:
     take(state, event(Kind.ECHO, phone_number_id=None, phone=None))
 
     assert state.value("SELECT COUNT(*) FROM evidence") == 0
 
 
-def test_an_echo_without_a_time_is_no_evidence(state: State) -> None:
+def test_an_echo_without_a_time_is_not_evidence(state: State) -> None:
     take(state, event(Kind.ECHO, data={"undated": True}))
 
     assert content(state)["evidence"] == []

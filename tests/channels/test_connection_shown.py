@@ -83,7 +83,7 @@ FIXTURES = Path(__file__).parents[1] / "events/fixtures"
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )
-def test_what_meta_tells_of_an_account_changes_the_connection(
+def test_an_account_event_of_meta_changes_the_connection(
     run, reported: list[str], connection: str, reason: str | None
 ) -> None:
     payloads = [(FIXTURES / f"meta_account_{name}.json").read_text() for name in reported]

@@ -91,7 +91,7 @@ def test_the_search_for_refused_fields_has_an_end() -> None:
 
 
 @pytest.mark.parametrize("code", [10, 200, 190])
-def test_a_number_that_is_refused_as_a_whole_is_no_missing_field(code: int) -> None:
+def test_a_number_that_is_refused_as_a_whole_is_not_a_missing_field(code: int) -> None:
     meta = meta_that(lambda fields: refusal(code))
 
     with pytest.raises(CredentialError):
@@ -143,7 +143,7 @@ def test_a_channel_without_a_token_cannot_reach_meta() -> None:
         meta_for(workspace, SHOP)
 
 
-def test_a_channel_with_its_own_server_says_so(
+def test_a_channel_with_its_own_server_is_marked(
     monkeypatch: pytest.MonkeyPatch, isolated_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = isolated_home / ".config/wacoex/config.toml"

@@ -190,7 +190,7 @@ def ids(*devices: Device, cut: Break | None = None) -> list[str]:
     return [finding.id for finding in findings(*devices, cut=cut)]
 
 
-def test_supported_companions_in_use_are_no_finding() -> None:
+def test_supported_companions_in_use_cause_no_finding() -> None:
     assert ids() == []
     assert ids(*(used_device(number) for number in range(1, 5))) == []
 
@@ -232,7 +232,7 @@ def test_after_thirty_days_it_is_probably_gone() -> None:
     assert "record that it is in use: `wacoex device relink 1`" in found.remedy
 
 
-def test_a_companion_without_a_known_use_is_no_finding() -> None:
+def test_a_companion_without_a_known_use_causes_no_finding() -> None:
     silent = Device(1, 1, DeviceKind.WEB, "web", to_text(NOW - timedelta(days=300)))
 
     assert ids(silent) == []

@@ -272,7 +272,7 @@ def test_offboarding_unlinks_all_and_each_is_linked_again_by_hand(
         "companion 1 (web) of channel shop counts as linked and in use now\n"
     )
     assert states() == ["linked", "unlinked"]
-    # That it is unlinked is only concluded: it still stands in the way of a strong echo.
+    # That it is unlinked is only concluded: it still prevents a strong echo.
     run("device", "remove", "1", "--yes")
     run("device", "confirm")
     assert intervals(state) == ()

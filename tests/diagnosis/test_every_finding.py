@@ -1,4 +1,4 @@
-"""For each finding of the catalogue a world in which the doctor has it; a healthy one has none."""
+"""For each finding of the catalogue a world in which doctor finds it; a healthy world has none."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_a_search_lists_what_mentions_every_word(run: Run) -> None:
 
 @pytest.mark.parametrize("tty", [True, False])
 @pytest.mark.parametrize("text", ["zebra", " ?! "])
-def test_a_search_without_a_hit_says_so_and_ends_with_1(run: Run, text: str, tty: bool) -> None:
+def test_a_search_without_a_hit_is_reported_and_ends_with_1(run: Run, text: str, tty: bool) -> None:
     outcome = run("explain", "--search", text, tty=tty)
 
     assert (outcome.code, outcome.out) == (1, "")

@@ -121,7 +121,7 @@ def test_another_token_makes_it_uncertain(seen: Any, monkeypatch: pytest.MonkeyP
     assert (code, "WX215" in ids) == (3, False)
     assert "another token saw it at 20" in channel["failures"][0]["message"]
     assert seen.run("reminder", "check").code == 0
-    # The token that saw it decides, and what it decided holds for another one.
+    # The token that saw it decides, and its answer applies to another one too.
     monkeypatch.setenv("WACOEX_META_TOKEN", DEFAULT_TOKEN)
     assert status(seen)[1] == ["WX215"]
     monkeypatch.setenv("WACOEX_META_TOKEN", OTHER_TOKEN)

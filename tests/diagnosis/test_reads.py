@@ -15,7 +15,7 @@ from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
 
 @pytest.fixture
 def fill(clinic: Any) -> Callable[[int], None]:
-    """Let there be so many channels in one account; a second call adds those that lack."""
+    """Let there be this many channels in one account; a second call adds those that lack."""
     there = 1
 
     def add(count: int) -> None:
@@ -190,7 +190,7 @@ def test_a_meta_without_combined_requests_is_reported(
 
 
 @pytest.mark.parametrize("path", ["?batch", f"/{10**14 + 3}"])
-def test_too_many_calls_make_channels_unknown_and_say_so(
+def test_too_many_calls_make_channels_unknown_and_are_reported(
     clinic: Any, fill: Callable[[int], None], path: str
 ) -> None:
     fill(10)

@@ -540,7 +540,7 @@ def test_apps_that_the_token_may_not_see_leave_the_partner_open(
     assert (outcome.code, the_channel(outcome)["partner"]["seen"]) == (0, None)
 
 
-def test_our_own_app_that_is_not_attached_gets_no_events(run: Run, shop: str, world: World) -> None:
+def test_a_meta_app_that_is_not_attached_is_a_finding(run: Run, shop: str, world: World) -> None:
     apps = world.subscribed_apps[WABA_ID]
     apps[:] = [app for app in apps if app["whatsapp_business_api_data"]["id"] != APP_ID]
 
@@ -655,7 +655,7 @@ def test_beyond_half_of_the_hourly_limit_what_is_stored_counts(
 
     workspace.run(look.read(found))
 
-    # The second channel was never read, so it is asked about all the same.
+    # The second channel was never read, so Meta is asked about it anyway.
     assert found[0].is_known
     assert found[0].read == []
     assert found[1].read

@@ -29,7 +29,7 @@ ALL = frozenset(entry.name for entry in FIELDS)
 
 
 def arrivals(*hours_ago: float) -> list[tuple[str, int, str]]:
-    """An arrival so many hours ago each, oldest first."""
+    """An arrival this many hours ago each, oldest first."""
     moments = sorted(NOW - timedelta(hours=entry) for entry in hours_ago)
     hours = (moment.replace(minute=0, second=0, microsecond=0) for moment in moments)
     return [
@@ -243,7 +243,7 @@ def day(days_ago: int) -> str:
 
 
 def flow(echoes: list[int], *, inbound: dict[int, int] | None = None) -> EchoFlow:
-    """Echoes so many days ago each; messages of contacts by days ago."""
+    """Echoes this many days ago each; messages of contacts by days ago."""
     return EchoFlow(
         tuple(sorted(day(echoe) for echoe in echoes)),
         to_text(MONTH_END - timedelta(days=min(echoes))) if echoes else None,

@@ -145,7 +145,7 @@ def test_at_most_a_hundred_broken_lines_are_named(imported):
     assert done.err.count("cut short") == 100
 
 
-def test_an_empty_file_is_no_failure(imported):
+def test_an_empty_file_is_not_a_failure(imported):
     assert imported("").data["read"] == 0
     assert imported("\n\n").code == 0
     assert imported("[]").code == 0
@@ -310,7 +310,7 @@ def webhook(field: str, **value: Any) -> dict[str, Any]:
 
 @st.composite
 def statuses(draw: st.DrawFn) -> dict[str, Any]:
-    """What became of one of three messages of ours; each word of it has one time."""
+    """The statuses of one of our three messages; each has one time."""
     row = draw(st.integers(0, 2))
     word = draw(st.sampled_from(["sent", "delivered", "read", "failed", "played"]))
     answer: dict[str, Any] = {

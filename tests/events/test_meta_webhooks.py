@@ -413,9 +413,7 @@ def test_each_kind_keeps_what_is_needed_of_it(
         ("message_without_phone_number", "user_id:SG.13491208655302741918", None),
     ],
 )
-def test_the_id_that_stands_beside_a_number_is_kept(
-    name: str, number: str, user_id: str | None
-) -> None:
+def test_the_id_beside_a_number_is_kept(name: str, number: str, user_id: str | None) -> None:
     event = only(name)
     assert (event.contact, event.data.get("user_id")) == (number, user_id)
 

@@ -274,7 +274,7 @@ CONTENT_NAMES = frozenset(CONTENT.split())
 
 
 def changed(value: Any, name: str, change: Callable[[str, Any], Any]) -> Any:
-    """The same JSON with each value that is no container changed by its name."""
+    """The same JSON with each value that is not a container changed by its name."""
     if isinstance(value, dict):
         return {key: changed(part, key, change) for key, part in value.items()}
     if isinstance(value, list):
@@ -356,7 +356,7 @@ def test_places_and_other_people_that_were_sent_are_not_kept() -> None:
     assert not [entry for entry in ("1.3048", "103.8318", "81234567", "7.5") if entry in kept]
 
 
-def test_the_marker_is_put_where_content_stands() -> None:
+def test_the_marker_is_put_where_the_content_is() -> None:
     marks = [
         json.dumps(changed(json.loads(path.read_bytes()), "", marked)).count(MARKER)
         for path in FILES

@@ -57,7 +57,7 @@ class Workspace:
         self.tally = PullTally()
 
     def read(self, *people: Person, breaks_after: int = NEVER, since_days: float = 30) -> PullTally:
-        """Read people; the network breaks for good after so many calls."""
+        """Read people; the network breaks for good after this many calls."""
         return self.use(
             lambda reader: reader.read(people, lambda done: None), breaks_after, since_days
         )
@@ -346,7 +346,7 @@ def test_a_sweep_and_a_pull_share_the_watermark_of_a_number(there: Workspace) ->
     assert there.list_calls - before == 1
 
 
-def test_an_interrupted_sweep_goes_on_where_it_stopped(there: Workspace) -> None:
+def test_an_interrupted_sweep_continues_where_it_stopped(there: Workspace) -> None:
     people = [there.respondio.add_contact(f"+6592000{n:03}") for n in range(120)]
     for person in people:
         there.respondio.add_message(person, {"type": "text", "text": "hi"})

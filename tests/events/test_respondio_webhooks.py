@@ -80,7 +80,7 @@ def test_the_id_of_a_message_is_its_time_in_microseconds() -> None:
     assert first("echo").at == "2026-11-05T12:00:05.323Z"
 
 
-def test_a_small_message_id_is_no_time() -> None:
+def test_a_small_message_id_is_not_a_time() -> None:
     body = body_of("message_received")
     body["message"]["messageId"] = 1262
     assert events_of(body)[0].at == "2026-11-05T12:00:05.000Z"
@@ -128,7 +128,7 @@ def test_a_wrong_channel_id_is_left_out(channel_id: object) -> None:
     assert events_of(body)[0].respondio_channel_id is None
 
 
-def test_an_id_of_another_kind_of_channel_is_no_whatsapp_message_id() -> None:
+def test_an_id_of_another_kind_of_channel_is_not_a_whatsapp_message_id() -> None:
     body = body_of("message_received")
     body["message"]["channelMessageId"] = 123
     assert events_of(body)[0].message_id is None

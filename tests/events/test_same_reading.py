@@ -2,7 +2,7 @@
 
 A key or a digest that comes out differently would count a delivery twice that is sent again.
 `tests/support/same_reading.json` was made by the first version of the reading of payloads:
-`python -m tests.events.test_same_reading` makes it anew, where a payload is read in another way
+`python -m tests.events.test_same_reading` writes it again, where a payload is read in another way
 on purpose.
 """
 

@@ -69,7 +69,7 @@ def test_the_own_app_is_attached_beside_the_partners(run, world: World) -> None:
 
 
 @pytest.mark.parametrize("how", ["--yes", "--dry-run"])
-def test_it_warns_that_an_own_app_may_be_one_more_responder(run, world: World, how: str) -> None:
+def test_it_warns_that_the_app_may_be_one_more_responder(run, world: World, how: str) -> None:
     detach(world)
 
     assert "may count as one more responder" in run("events", "subscribe", how).err
@@ -215,7 +215,7 @@ def test_a_channel_of_respondio_alone_misses_nothing_of_meta(
 
 
 def arrived(path: Any, source: Source, *days_ago: float) -> None:
-    """Something came in from a source so many days ago each."""
+    """Something came in from a source this many days ago each."""
     state = open_state(path)
     for days in days_ago:
         moment = datetime.now(UTC) - timedelta(days=days)

@@ -1,4 +1,4 @@
-"""Where access or money hangs on it, what cannot be read or judged is a finding, never nothing."""
+"""About access or money, an event that cannot be read or judged is always a finding."""
 
 from __future__ import annotations
 
@@ -327,7 +327,7 @@ def test_newer_news_of_the_same_thing_that_is_understood_ends_it(shop: State) ->
         ("calls", {"metadata": NUMBER, "calls": [{"id": "wacid.1", "event": "connect"}]}),
     ],
 )
-def test_good_news_is_no_finding(shop: State, field: str, value: dict[str, Any]) -> None:
+def test_good_news_causes_no_finding(shop: State, field: str, value: dict[str, Any]) -> None:
     take(shop, webhook(field, value))
 
     assert found_in(shop) == []
@@ -377,7 +377,7 @@ def test_a_part_that_is_not_an_object_is_a_finding(shop: State, broken: Any) -> 
     assert "entry could not be read" in found.evidence[0].text
 
 
-def test_an_unclear_event_is_no_finding_after_thirty_days(shop: State) -> None:
+def test_an_unclear_event_causes_no_finding_after_thirty_days(shop: State) -> None:
     take(shop, webhook("account_update", {"event": "ACCOUNT_MOON_PHASE"}))
 
     assert unclear_events(shop, Places(shop), NOW + timedelta(days=29))

@@ -141,7 +141,7 @@ def test_the_own_number_in_another_spelling_is_known(run, status, phone, written
     ],
     ids=["alert", "call", "new id of the number", "new contact"],
 )
-def test_an_event_of_a_known_channel_or_without_a_number_is_no_finding(run, status, reported):
+def test_an_event_of_a_known_channel_or_without_a_number_causes_no_finding(run, status, reported):
     assert run("events", "import", "-", stdin=reported).code == 0
 
     assert status()["general"] == []

@@ -1,4 +1,4 @@
-"""Every finding that a check can produce stands in the catalogue and has a text and a test."""
+"""Every finding that a check can produce is in the catalogue and has a text and a test."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FIRST_WORDS = {"severity", "title", "remedy", "verify"}
 
 
 def constants(node: ast.AST) -> set[str]:
-    """The texts that stand in a piece of code."""
+    """The texts in a piece of code."""
     return {
         part.value
         for part in ast.walk(node)
@@ -37,14 +37,14 @@ def constants(node: ast.AST) -> set[str]:
 
 
 def named_ids(node: ast.AST) -> set[str]:
-    """The ids of findings that stand in a piece of code."""
+    """The ids of findings in a piece of code."""
     return {text for text in constants(node) if re.fullmatch(r"WX\d{3}", text)}
 
 
 def calls(*, leaving_out: str = "") -> list[tuple[ast.Module, ast.Call, set[str]]]:
     """Where the program makes findings: the file, the call, the ids that it can have.
 
-    An id that is no literal is one of those in its file.
+    An id that is not a literal is one of those in its file.
     """
     found = []
     for path in PACKAGE.rglob("*.py"):
@@ -76,7 +76,7 @@ def demanded(face: Mapping[str, Any]) -> set[str]:
 
 
 def test_the_pages_are_about_exactly_what_checks_can_produce() -> None:
-    # What stands beside a symptom is found by another check too.
+    # A finding beside a symptom is found by another check too.
     found = calls(leaving_out="symptom")
 
     assert set().union(*(ids for _, _, ids in found)) == set(IDS)

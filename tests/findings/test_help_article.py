@@ -1,7 +1,7 @@
 """Every statement of the help article behind wacoex is on one of the pages.
 
 A number is a statement of the article; the words are ours. Where Meta says something else now,
-the page tells that too, as Meta's rule. Deleting a statement from its page breaks its test. That
+the page says that too, as Meta's rule. Deleting a statement from its page breaks its test. That
 people find these pages by their own words is in `test_statements`, and what commands show in
 `tests/diagnosis/test_statements_on_screen`.
 """

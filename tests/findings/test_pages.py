@@ -1,4 +1,4 @@
-"""Every page tells what it is, why, what to do, whose rule it is, and who says so since when."""
+"""Every page says what it is, why, what to do, and whose rule it is, with source and date."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_terminal_of_any_width_shows_every_word(
 
     shown = laid_out(whole_text(article), color=False)
 
-    # An address that is wider than the terminal stands whole on a line of its own.
+    # An address that is wider than the terminal is whole on a line of its own.
     wide = [line.strip() for line in shown.splitlines() if len(line) > columns]
     assert [line for line in wide if " " in line] == []
     assert letters(article.body) <= letters(shown)

@@ -18,7 +18,7 @@ from wacoex_cli.foundation.clock import local_text, moment_ahead, moment_from
         ("2026-11-20 09:30", "Asia/Singapore", "2026-11-20T01:30:00"),
         (" 2026-11-20T09:30 ", "UTC", "2026-11-20T09:30:00"),
         ("2026-11-20", "America/Lima", "2026-11-20T05:00:00"),
-        # The clocks show 02:30 twice that night: the first time is meant.
+        # The clocks show 02:30 twice that night: the first of them counts.
         ("2026-10-25 02:30", "Europe/Berlin", "2026-10-25T00:30:00"),
     ],
 )

@@ -40,7 +40,7 @@ SHORT = httpx.Timeout(connect=20.0, read=20.0, write=0.2, pool=0.05)
 
 
 class Talk:
-    """One connection as the server has it."""
+    """One connection as the server sees it."""
 
     def __init__(self, connection: socket.socket, seen: list[bytes]) -> None:
         self.connection = connection
@@ -187,7 +187,7 @@ def test_a_connection_is_kept_for_the_next_request() -> None:
 
 async def twice(http: Http, url: str, pause_seconds: float = 0.0) -> list[Answer]:
     first = await post(http, url)
-    # The event loop stands still: it cannot come to what happens on the connection.
+    # The event loop is blocked: it cannot handle what happens on the connection.
     time.sleep(pause_seconds)
     return [first, await post(http, url)]
 
@@ -605,7 +605,7 @@ def test_tls_goes_through_a_proxy_to_a_server_that_is_trusted(
     assert len(server.seen) == 1
 
 
-def test_a_write_that_stands_still_has_an_end() -> None:
+def test_a_write_without_progress_has_an_end() -> None:
     ended = threading.Event()
 
     def deaf(talk: Talk) -> None:

@@ -350,7 +350,7 @@ def test_a_send_asks_for_an_answer_without_compression_and_a_read_for_gzip_alone
 
 
 def test_no_cookie_is_kept(http) -> None:
-    """Each answer could add some, and no API of ours wants them."""
+    """Each answer could add some, and none of the APIs needs them."""
     requests: list[str | None] = []
 
     def note(request: httpx.Request) -> httpx.Response:

@@ -66,7 +66,7 @@ def test_a_missing_record_is_reported_with_the_name_of_the_file(
     assert f"in {mistyped}" in missing
 
 
-def test_a_command_that_makes_the_file_says_so(run, mistyped: Path) -> None:
+def test_a_command_that_makes_the_file_names_it(run, mistyped: Path) -> None:
     add = ("channel", "add", "shop", "--phone", "+6560000001")
 
     assert f"a new state file: {mistyped}" in run(*add).err

@@ -402,7 +402,7 @@ def store(log: list[str]) -> Keyring:
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch):
-    """Make a backend the one in force, or a name that the library is to load."""
+    """Make a backend the current one, or name one for the library to load."""
     monkeypatch.setattr(keyring.core, "_keyring_backend", None)
 
     def chosen(backend: KeyringBackend | str) -> None:
@@ -469,7 +469,7 @@ def alternative(name: str, priority: float) -> KeyringBackend:
     ],
     ids=lambda backend: type(backend).__name__,
 )
-def test_a_backend_that_is_no_keyring_of_the_system_is_not_even_read(
+def test_a_backend_that_is_not_a_keyring_of_the_system_is_not_even_read(
     store: Keyring, use, backend: KeyringBackend
 ) -> None:
     use(backend)
@@ -492,7 +492,7 @@ def test_the_first_usable_backend_of_a_chain_is_used(
     assert keyring_entries == {("wacoex", "meta-token"): VALUE}
 
 
-def test_a_chain_of_nothing_is_no_keyring(
+def test_an_empty_chain_is_not_a_keyring(
     store: Keyring, use, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from keyring.backends.chainer import ChainerBackend

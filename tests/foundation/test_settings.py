@@ -189,7 +189,7 @@ def test_an_env_file_that_cannot_be_read_is_refused(tmp_path: Path, content: byt
         load(env_file=path)
 
 
-def test_unknown_variables_are_warned_about_wherever_they_stand() -> None:
+def test_unknown_variables_are_warned_about_in_each_place() -> None:
     Path(".env").write_text("WACOEX_STAT=x\nDATABASE_URL=y\n")
 
     assert warnings({"WACOEX_META_TOKN": "x", "WACOEX_QQQ": "y", "PATH": "z"}) == [

@@ -84,7 +84,7 @@ def test_wrong_settings_stop_the_program_before_anything_opens(warned: list[str]
         opened(warned, WACOEX_TIMEZONE="Mars/Base")
 
 
-async def for_ever() -> None:
+async def endless() -> None:
     await asyncio.Event().wait()
 
 
@@ -94,7 +94,7 @@ async def failing() -> None:
 
 def test_unfinished_work_is_cancelled_when_the_block_ends() -> None:
     async def run() -> set[asyncio.Task[None]]:
-        async with meanwhile(for_ever()):
+        async with meanwhile(endless()):
             await asyncio.sleep(0)
         return asyncio.all_tasks() - {asyncio.current_task()}
 
@@ -133,7 +133,7 @@ def test_the_failure_of_the_block_itself_comes_first() -> None:
         asyncio.run(run())
 
 
-def test_work_that_ends_before_the_block_is_no_failure() -> None:
+def test_work_that_ends_before_the_block_is_not_a_failure() -> None:
     async def run() -> str:
         async with meanwhile(asyncio.sleep(0)):
             await asyncio.sleep(0.01)

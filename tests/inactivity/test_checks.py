@@ -29,7 +29,7 @@ PHONES = {"shop": "+6560000001", "cafe": "+6560000002", "spa": "+6560000003"}
 
 @pytest.fixture(autouse=True)
 def frozen(state: State, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Time stands still, and the program uses the state file of this test."""
+    """Time is frozen, and the program uses the state file of this test."""
     monkeypatch.setenv("WACOEX_STATE", str(state.path))
     with freeze_time(NOW) as moving:
         yield moving
@@ -37,7 +37,7 @@ def frozen(state: State, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def add(run: Run, state: State) -> Callable[..., None]:
-    """Add a channel, and evidence of so many days ago."""
+    """Add a channel, and evidence of this many days ago."""
 
     def call(
         name: str, days: float | None = None, kind: str = "confirmed", options: tuple[str, ...] = ()
@@ -486,7 +486,7 @@ def test_an_app_that_stays_closed_is_a_finding_with_its_deadline(
 
 
 @pytest.mark.parametrize("days", [0, 9.99])
-def test_an_app_that_was_opened_is_no_finding(days: float) -> None:
+def test_an_app_that_was_opened_causes_no_finding(days: float) -> None:
     assert found(confirmed(days)) == []
 
 
@@ -519,7 +519,7 @@ def test_evidence_from_the_future_is_reported_and_not_counted() -> None:
     assert "at 2026-11-24T09:30:00.000Z, now it is 2026-11-23" in findings[1].evidence[0].text
 
 
-def test_evidence_of_a_clock_slightly_ahead_is_no_finding() -> None:
+def test_evidence_of_a_clock_slightly_ahead_causes_no_finding() -> None:
     assert found(confirmed(-0.002)) == []
 
 
@@ -553,7 +553,7 @@ def test_a_reminder_that_does_not_work_is_wx106(run, schedule, title: str) -> No
     ("run", "schedule"),
     [(ended(3), HOURLY), (ended(49), None), (ended(0.01, None), HOURLY), (ended(-0.1), HOURLY)],
 )
-def test_a_reminder_that_runs_as_it_should_is_no_finding(run, schedule) -> None:
+def test_a_reminder_that_runs_as_it_should_causes_no_finding(run, schedule) -> None:
     assert check_running(run, schedule, NOW) == []
 
 
@@ -601,7 +601,7 @@ def test_an_address_that_has_never_taken_anything_is_wx106(reach, said: list[str
 
 
 @pytest.mark.parametrize("reach", [NoticeReach((TAKEN,)), NoticeReach((), (TAKEN,))])
-def test_addresses_that_took_something_are_no_finding_but_evidence_of_another(reach) -> None:
+def test_addresses_that_took_something_cause_no_finding_and_are_evidence_of_another(reach) -> None:
     assert check_reminder(ended(0.5), HOURLY, reach, NOW) == []
 
     [finding] = check_reminder(None, HOURLY, reach, NOW)

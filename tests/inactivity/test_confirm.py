@@ -25,7 +25,7 @@ EVIDENCE = "SELECT address, kind, at, source, said_by FROM evidence ORDER BY at"
 
 @pytest.fixture(autouse=True)
 def frozen(state: State, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Time stands still, and the program uses the state file of this test."""
+    """Time is frozen, and the program uses the state file of this test."""
     monkeypatch.setenv("WACOEX_STATE", str(state.path))
     with freeze_time(NOW) as moving:
         yield moving

@@ -351,7 +351,7 @@ def test_a_run_that_failed_calls_it_with_its_exit_status(
     assert inbox.paths == ["/id/2", "/id/6", "/id/8"]
 
 
-def test_a_dry_run_is_no_sign_of_life(run, open_shop: None, inbox: Any) -> None:
+def test_a_dry_run_is_not_a_sign_of_life(run, open_shop: None, inbox: Any) -> None:
     run(*NOTIFY, "--to", inbox.url, "--dry-run", env=beating(inbox))
 
     assert inbox.paths == []

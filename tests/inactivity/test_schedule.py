@@ -89,7 +89,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 @pytest.fixture
 def urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file with somebody to tell, so that nothing is to be warned about."""
+    """A file with an address for notices, so that there is no warning."""
     path = tmp_path / "urls"
     path.write_text("ntfy://topic\n")
     path.chmod(0o600)

@@ -90,7 +90,7 @@ def test_a_redirect_into_a_private_network_is_not_followed() -> None:
     assert "private network" in (problem(answer) or "")
 
 
-def test_a_server_that_recovers_is_no_problem() -> None:
+def test_a_server_that_recovers_is_not_a_problem() -> None:
     left = [503, 429]
 
     def answer(request: httpx.Request) -> httpx.Response:

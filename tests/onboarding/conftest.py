@@ -93,7 +93,7 @@ class Stage:
         registry.add_channel(self.workspace.state, "shop", Details(PHONE, **ids), self.clock.now())
 
     def context(self, talker: Any, *, via: Route = Route.RESPONDIO, **options: Any) -> Context:
-        """The journey of `shop`, which begins when there is none."""
+        """The journey of `shop`, which begins on the first use."""
         state = self.workspace.state
         channel = registry.known(state, "shop")
         journey = Journeys(state).unfinished(channel.channel_id, JourneyKind.CONNECT)

@@ -218,7 +218,7 @@ def test_settled_steps_are_shown_and_not_asked_again(run, shop) -> None:
     assert "version of the WhatsApp Business app" not in done.err
 
 
-def test_without_a_terminal_the_error_says_so_and_settled_steps_are_kept(run, shop) -> None:
+def test_without_a_terminal_it_ends_with_an_error_and_keeps_settled_steps(run, shop) -> None:
     done = run("connect", "shop", "--json")
 
     assert done.code == 2
@@ -662,7 +662,7 @@ def test_meta_s_own_time_counts_when_it_is_the_newer_one(stage, make_talker) -> 
     assert outcome.answer["connected_source"] == "meta"
 
 
-def test_a_connection_of_long_ago_is_no_evidence(stage, make_talker) -> None:
+def test_a_connection_of_long_ago_is_not_evidence(stage, make_talker) -> None:
     stage.channel()
     stage.settle("signup", connected_at="2026-10-01T12:00:00.000Z", connected_source="respondio")
 
@@ -702,7 +702,7 @@ def test_companions_must_be_linked_again_from_the_next_day(stage, make_talker) -
     assert [finding.id for finding in outcome.findings] == ["WX303"]
 
 
-def test_an_own_signup_also_has_a_window_and_its_progress(stage, make_talker) -> None:
+def test_embedded_signup_also_has_a_window_and_its_progress(stage, make_talker) -> None:
     stage.channel()
     stage.settle("signup", via=Route.SIGNUP)
     stage.clock.advance(60)

@@ -179,7 +179,7 @@ def test_an_answer_that_takes_long_is_waited_for(at_meta, make_talker) -> None:
     assert at_meta.go("proof", proof, make_talker({})).state is StepState.SETTLED
 
 
-def test_while_meta_lags_it_is_asked_again_with_growing_pauses(at_meta, make_talker) -> None:
+def test_while_meta_is_late_it_is_asked_again_with_growing_pauses(at_meta, make_talker) -> None:
     shown(at_meta, is_on_biz_app=False, platform_type="NOT_APPLICABLE")
     talker = make_talker({})
 
@@ -194,7 +194,7 @@ def test_while_meta_lags_it_is_asked_again_with_growing_pauses(at_meta, make_tal
     assert at_meta.clock.slept == [5, 10, 20, 40, 60]
 
 
-def test_after_half_an_hour_it_stays_open_and_is_no_alarm(at_meta, make_talker) -> None:
+def test_after_half_an_hour_it_stays_open_without_an_alarm(at_meta, make_talker) -> None:
     shown(at_meta, is_on_biz_app=False)
 
     outcome = at_meta.go("proof", proof, make_talker({}))
@@ -256,7 +256,7 @@ def test_a_missing_partner_is_noted_and_proves_nothing(at_meta, make_talker) -> 
     assert "signs, not proof" in str(outcome.note)
 
 
-def test_with_an_own_signup_the_own_app_is_looked_for(at_meta, make_talker) -> None:
+def test_with_embedded_signup_your_app_is_looked_for(at_meta, make_talker) -> None:
     outcome = at_meta.go("partner", partner, make_talker({}), via=Route.SIGNUP)
 
     assert (outcome.answer["expected"], outcome.answer["seen"]) == (APP_ID, True)

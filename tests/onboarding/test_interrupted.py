@@ -185,7 +185,7 @@ def without_dates(value: Any) -> Any:
 
 
 def end_of(connecting: Connecting) -> dict[str, Any]:
-    """What is kept at the end, but for the times."""
+    """What is kept at the end, except the times."""
     with connecting.program() as workspace:
         state, channel = workspace.state, registry_channel(workspace)
         journey = Journeys(state).newest(channel.channel_id, JourneyKind.CONNECT)
@@ -209,7 +209,7 @@ def end_of(connecting: Connecting) -> dict[str, Any]:
 
 @pytest.fixture
 def begin(clock, make_talker, monkeypatch: pytest.MonkeyPatch):
-    """A journey that has not begun; with an own app its signup is done."""
+    """A journey that has not begun; with a Meta app its signup is done."""
     monkeypatch.setenv("LOGNAME", "bo")
 
     class MortalClock(type(clock)):  # type: ignore[misc]

@@ -140,7 +140,7 @@ def _step(action: Any) -> str:
     return str(action.__name__).replace("_", "-")
 
 
-def test_a_mobile_number_is_settled_without_a_word(go: Go) -> None:
+def test_a_mobile_number_is_settled_without_a_message(go: Go) -> None:
     person = Person()
 
     outcome = go(connect.number, person, phone="+65 9123 4567")
@@ -278,7 +278,9 @@ def test_nobody_else_holding_the_number_settles_the_step(go: Go) -> None:
     assert "a partner other than respond.io" in person.questions[0]
 
 
-def test_respond_io_is_no_other_partner_of_a_channel_that_goes_there(token: None, go: Go) -> None:
+def test_respond_io_is_not_another_partner_of_a_channel_that_goes_there(
+    token: None, go: Go
+) -> None:
     assert go(connect.other_partner, Person("n"), waba_id=WABA_ID).answer["seen"] == []
 
 
@@ -439,7 +441,7 @@ def test_another_partner_leads_to_the_four_steps() -> None:
     assert [fact.said_by for fact in finding.evidence] == ["bo said", "Meta"]
 
 
-def test_a_partner_that_is_taken_off_is_no_finding() -> None:
+def test_a_partner_that_is_taken_off_causes_no_finding() -> None:
     assert ids("other-partner", other_partner=True, cleared=True) == []
     assert ids("other-partner", other_partner=False) == []
 

@@ -67,7 +67,9 @@ def test_a_healthy_channel_has_its_partner_and_no_finding(run: Run, shop: str) -
     assert all(entry["source"] == "meta" and entry["observed_at"] for entry in answer["evidence"])
 
 
-def test_a_person_reads_the_evidence_and_that_it_is_no_proof(run: Run, shop: str) -> None:
+def test_a_person_reads_the_evidence_and_that_it_does_not_prove_anything(
+    run: Run, shop: str
+) -> None:
     outcome = run("partner", "check", shop, tty=True)
 
     assert "respond.io WA BSP" in outcome.out
@@ -107,7 +109,7 @@ def test_while_whatsapp_reconnects_the_only_advice_is_to_wait(
     assert "connect the number again" not in " ".join(found["remedy"])
 
 
-def test_an_override_of_our_own_app_is_reported(run: Run, shop: str, world: World) -> None:
+def test_an_override_to_another_address_is_a_finding(run: Run, shop: str, world: World) -> None:
     world.subscribed_apps[WABA_ID][1]["override_callback_uri"] = "https://other.example/hook"
 
     outcome = run("partner", "check", "--json")

@@ -185,7 +185,7 @@ def test_an_override_that_leads_elsewhere_is_a_finding(app: App, severity: Sever
         App("1", "our tool", "https://hooks.shop.example/other"),
     ],
 )
-def test_an_override_that_leads_home_is_no_finding(app: App) -> None:
+def test_an_override_that_leads_home_causes_no_finding(app: App) -> None:
     assert overrides(app) == []
 
 
@@ -213,7 +213,7 @@ def test_the_callback_of_the_number_overrides_that_of_the_account() -> None:
 
 
 @pytest.mark.parametrize("webhooks", [{}, [], "text", {"phone_number": None}, {"phone_number": 7}])
-def test_a_configuration_of_another_form_is_no_override(webhooks: Any) -> None:
+def test_a_configuration_of_another_form_is_not_an_override(webhooks: Any) -> None:
     assert overrides(PARTNER, webhooks=webhooks) == []
 
 
@@ -223,7 +223,7 @@ def handover(days: float, old: str | None = None, new: str | None = None) -> Eve
     return Event(f"meta:handover:{at}", Kind.HANDOVER, Source.META, at, data=data)
 
 
-def test_no_sign_of_another_responder_is_no_finding() -> None:
+def test_no_sign_of_another_responder_causes_no_finding() -> None:
     assert check_routing(Routed(), Expected(), "shop") == []
 
 
@@ -522,7 +522,7 @@ def test_a_template_that_meta_withdraws_is_a_finding(
     assert severity(templates=(template(event, reason=reason),)) is expected
 
 
-def test_a_template_that_is_back_is_no_finding() -> None:
+def test_a_template_that_is_back_causes_no_finding() -> None:
     back = template("REINSTATED", days_ago=0.5)
 
     assert severity(templates=(back, template("DISABLED"))) is None

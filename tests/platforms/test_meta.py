@@ -42,7 +42,7 @@ def problem(code: object, subcode: int | None = None, message: str = "no") -> di
 
 @pytest.fixture
 def call(clock, answering):
-    """Call a method of Meta with the answers that will come, the last one for ever."""
+    """Call a method of Meta with the answers that will come, the last one without end."""
 
     def run(
         method: str,

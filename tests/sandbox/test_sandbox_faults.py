@@ -231,7 +231,7 @@ def test_a_fault_can_say_whether_the_message_is_taken(
     assert world.log.arrivals[0].accepted is accepts
 
 
-def test_a_truncated_answer_is_no_json(send: Send, world: World) -> None:
+def test_a_truncated_answer_is_not_json(send: Send, world: World) -> None:
     world.faults.replace([Fault("truncated_json")])
 
     with pytest.raises(ValueError, match=r"Expecting|Unterminated"):

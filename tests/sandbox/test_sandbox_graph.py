@@ -640,7 +640,7 @@ def test_every_call_is_in_the_log(fresh: World, ask) -> None:
     ("sync_type", "node"),
     [("everything", PHONE_NUMBER_ID), (CONTACTS, WABA_ID), (CONTACTS, SECOND_PHONE_NUMBER_ID)],
 )
-def test_what_does_not_fit_is_refused(fresh: World, ask, sync_type: str, node: str) -> None:
+def test_a_mismatched_request_is_refused(fresh: World, ask, sync_type: str, node: str) -> None:
     assert ask(sync_type, node)["error"]["code"] == 100
 
 
@@ -770,7 +770,7 @@ def test_a_list_in_another_order_is_refused(call: Call, sort: str) -> None:
     assert answer.json()["error"]["message"].startswith("(#100) Cannot sort by ")
 
 
-def test_a_cursor_holds_for_one_order_of_the_list(call: Call) -> None:
+def test_a_cursor_is_valid_for_one_order_of_the_list(call: Call) -> None:
     path = f"/v26.0/{WABA_ID}/phone_numbers"
     cursor = call("GET", path, params={"limit": "1"}).json()["paging"]["cursors"]["after"]
 

@@ -402,7 +402,7 @@ def test_callback_data_of_512_characters_is_kept_with_the_message(send: Send, wo
 
 
 @pytest.mark.parametrize("number", [WABA_ID, FOREIGN_PHONE_NUMBER_ID])
-def test_only_an_own_number_can_send_messages(send: Send, number: str) -> None:
+def test_only_a_number_of_the_token_can_send_messages(send: Send, number: str) -> None:
     error = send(number=number).json()["error"]
 
     assert (error["code"], error["error_subcode"]) == (100, 33)

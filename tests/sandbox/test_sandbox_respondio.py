@@ -106,7 +106,7 @@ def test_a_fresh_contact_is_busy_until_it_is_ready(
     assert ask("GET", f"contact/id:{number}").json()["phone"] == "+6591000003"
 
 
-def test_every_endpoint_has_its_limit_and_says_so(ask: Call, clock: SimpleNamespace) -> None:
+def test_every_endpoint_has_its_limit_and_states_it(ask: Call, clock: SimpleNamespace) -> None:
     answers = [ask("POST", "contact/list", json=EVERYBODY) for _ in range(6)]
 
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]

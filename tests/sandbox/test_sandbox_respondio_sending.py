@@ -1,4 +1,4 @@
-"""Sending through the pretend respond.io: what it takes, and what becomes of it."""
+"""Sending through the pretend respond.io: what it takes, and what happens to it."""
 
 from __future__ import annotations
 

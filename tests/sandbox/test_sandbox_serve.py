@@ -157,7 +157,7 @@ def test_latency_begins_after_the_message_arrived(client: httpx.Client, world: W
     assert world.monotonic() - world.log.arrivals[0].at >= 0.1
 
 
-def test_the_limit_holds_for_messages_that_come_all_at_once(
+def test_the_limit_applies_to_messages_that_come_all_at_once(
     client: httpx.Client, world: World
 ) -> None:
     world.set_limit(PHONE_NUMBER_ID, 5)

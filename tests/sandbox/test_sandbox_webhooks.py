@@ -1,4 +1,4 @@
-"""What the sandbox tells by webhook, how it signs it, and what becomes of its messages."""
+"""What the sandbox reports by webhook, how it signs it, and what happens to its messages."""
 
 from __future__ import annotations
 

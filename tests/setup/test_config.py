@@ -1,4 +1,4 @@
-"""`wacoex config`: settings and secrets in force, which stay secret, and `.env.example`."""
+"""`wacoex config`: current settings and secrets, which stay secret, and `.env.example`."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_path_makes_no_file(run, tmp_path):
     assert not missing.parent.exists()
 
 
-def test_path_names_a_file_that_is_no_state_file(run, tmp_path):
+def test_path_names_a_file_that_is_not_a_state_file(run, tmp_path):
     wrong = tmp_path / "wrong.db"
     wrong.write_text("phone,name\n" * 500)
 

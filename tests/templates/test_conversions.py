@@ -1,4 +1,4 @@
-"""The values of a message that are no plain text: what is taken, and what is refused with why."""
+"""The values of a message other than plain text: what is taken, and what is refused with why."""
 
 from __future__ import annotations
 

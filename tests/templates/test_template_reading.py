@@ -66,7 +66,7 @@ def test_an_unknown_template_is_answered_with_what_there_is(
     assert hint in (caught.value.hint or "")
 
 
-def test_a_waba_without_templates_says_so() -> None:
+def test_a_waba_without_templates_is_an_error() -> None:
     with pytest.raises(UsageError) as caught:
         find("promo", "en", Templates())
     assert caught.value.hint == "there are no templates yet"

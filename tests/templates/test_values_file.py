@@ -122,7 +122,7 @@ def sendable() -> list[Template]:
 
 
 @pytest.mark.parametrize("template", sendable(), ids=lambda template: template.name)
-def test_the_skeleton_of_every_template_fills_it_as_it_stands(
+def test_the_skeleton_of_every_template_fills_it_unchanged(
     tmp_path: Path, template: Template
 ) -> None:
     path = written(tmp_path, "values.toml", "\n".join(skeleton(template)))

@@ -94,7 +94,7 @@ def test_names_of_every_script_keep_the_columns_straight(name: str, width: int) 
     assert max(map(cells, lines)) <= width
 
 
-def test_ids_are_counted_where_they_do_not_fit() -> None:
+def test_ids_without_room_are_counted() -> None:
     assert layout.counted("WX101 WX203 WX501 WX702", 14) == "WX101 WX203 +2"
     assert layout.counted("WX101 WX203 WX501 WX702", 9) == "WX101 +3"
 

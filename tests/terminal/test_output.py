@@ -67,7 +67,7 @@ def test_a_full_disk_is_remembered_and_fails_no_write(
     assert not outlet.has_written
 
 
-def test_a_reader_that_left_is_no_failure(unread: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_left_is_not_a_failure(unread: int, monkeypatch: pytest.MonkeyPatch) -> None:
     outlet = take(monkeypatch, unread)
 
     assert emit(Result({}, ["text"], exit_code=7), Invocation(), ("broadcast", "send")) == 7

@@ -58,7 +58,7 @@ LINES = (
 
 @pytest.fixture
 def display(monkeypatch: pytest.MonkeyPatch, make_stream):
-    """The last picture of a display with lines, on a terminal so many columns wide."""
+    """The last picture of a display with lines, on a terminal this many columns wide."""
 
     def draw(columns: int, color: bool | None = False, lines: tuple[str, ...] = LINES) -> list[str]:
         monkeypatch.setenv("TERM", "xterm")

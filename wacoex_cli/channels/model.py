@@ -36,7 +36,7 @@ PHONE_NUMBER_FIELDS = (
 )  # fmt: skip
 """Fields of the phone number node but `certificate`, which is a secret (Meta: phone number)."""
 JUDGED_FIELDS = ("name_status", "new_name_status", "code_verification_status", "account_mode")
-"""Those of them that say what must be mended before sending (WX214)."""
+"""Those of them that say what must be corrected before sending (WX214)."""
 WABA_FIELDS = (
     "name", "status", "account_review_status", "business_verification_status", "country",
     "currency", "timezone_id", "creation_time", "ownership_type", "owner_business_info",
@@ -78,7 +78,7 @@ class Provider(StrEnum):
 
 @dataclass(frozen=True)
 class Details:
-    """What a person says about a channel; ids are spelt as Meta and respond.io spell them."""
+    """What a person says about a channel; ids are written as Meta and respond.io write them."""
 
     phone: str
     phone_number_id: str | None = None

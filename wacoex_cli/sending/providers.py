@@ -694,7 +694,7 @@ class Poller:
         self._clock = clock
         self._polls: dict[str, _PollTimes] = {}
 
-    async def ask_for_ever(self) -> None:
+    async def ask_without_end(self) -> None:
         """Ask about whatever is due, until cancelled; nothing that goes wrong ends it."""
         while True:
             due: list[OnItsWay] = []
@@ -791,5 +791,5 @@ async def polling(
         yield None
         return
     poller = Poller(state, respondio, broadcast_id, clock)
-    async with meanwhile(poller.ask_for_ever(), on_failure):
+    async with meanwhile(poller.ask_without_end(), on_failure):
         yield poller

@@ -334,7 +334,7 @@ def test_it_can_be_read_at_any_width_by_day_and_by_night(signup: Any, tab: Any) 
 
 
 def contrast(tab: Any, selector: str) -> float:
-    """The contrast of a text with what lies behind it (WCAG 2)."""
+    """The contrast of a text with its background (WCAG 2)."""
     colors = tab.evaluate(
         """(selector) => {
           const element = document.querySelector(selector);

@@ -384,7 +384,7 @@ def test_after_ten_minutes_the_step_stays_open_and_the_page_is_gone(
         ("WACOEX_META_APP_SECRET", CredentialError, "WACOEX_META_APP_SECRET"),
     ],
 )
-def test_without_an_own_app_nothing_is_opened(
+def test_without_a_meta_app_nothing_is_opened(
     signup: Any, name: str, kind: type[WacoexError], said: str
 ) -> None:
     del signup.environ[name]
