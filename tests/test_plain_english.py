@@ -80,7 +80,6 @@ _PHRASES = {re.compile(pattern, re.IGNORECASE): instead for pattern, instead in 
 # Texts that may hold a phrase, each with its reason. A path ending in `/` is a directory.
 EXCEPTIONS: dict[str, str] = {
     "CONTRIBUTING.md": "it shows the phrases beside what to write instead",
-    "CHANGELOG.md": "what was released stays as it was written",
 }
 
 # Words that a page explains in parentheses where it first names them, or that explain others so.
