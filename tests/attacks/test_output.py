@@ -170,7 +170,7 @@ def test_a_terminal_that_closes_ends_the_run_in_order(attack: Attack) -> None:
     attack.judge(everybody(60))
 
 
-def test_under_nohup_the_broadcast_goes_on(attack: Attack) -> None:
+def test_under_nohup_the_broadcast_continues(attack: Attack) -> None:
     number = plan(attack)
     process = start(attack, "nohup", *PROGRAM, "broadcast", "send", number, "--yes")
     until_arrivals(attack, 5)

@@ -129,7 +129,7 @@ def test_nothing_is_guessed(format, cell, why):
     st.decimals(min_value=-(10**9), max_value=10**9, places=2),
     st.sampled_from(["en_SG", "de_DE", "fr_FR", "pt_BR", "de_CH", "es_MX", "id_ID"]),
 )
-def test_what_a_country_writes_is_read_back(amount, code):
+def test_text_in_the_format_of_a_country_is_read_back(amount, code):
     locale = Locale.parse(code)
     written = format_decimal(amount, locale=locale, decimal_quantization=False)
 

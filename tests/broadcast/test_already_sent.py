@@ -110,7 +110,7 @@ def test_which_changes_make_another_message() -> None:
 # What counts
 
 
-def test_who_got_it_is_counted_for_72_hours(shop: Shop) -> None:
+def test_people_who_got_the_message_are_counted_for_72_hours(shop: Shop) -> None:
     shop.send(shop.planned(3))
     later = shop.planned(5)
     assert said(shop, later) == [
@@ -164,7 +164,7 @@ def test_the_state_of_the_other_row_decides(
     ("status", "counts"),
     [("sending", True), ("paused", True), ("completed", False), ("cancelled", False)],
 )
-def test_open_rows_count_while_their_broadcast_may_go_on(
+def test_open_rows_count_while_their_broadcast_may_continue(
     shop: Shop, status: str, counts: bool
 ) -> None:
     shop.planned(2)
@@ -530,7 +530,7 @@ def starts(tmp_path: Path, clock: Any) -> Starts:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("examples", [30, pytest.param(300, marks=pytest.mark.slow)])
-def test_of_several_starts_at_once_one_goes_on_and_nobody_gets_it_twice(
+def test_of_several_starts_at_once_one_continues_and_nobody_gets_it_twice(
     starts: Starts, examples: int
 ) -> None:
     @given(lists=LISTS | SAME_LISTS, order=STRETCHES)

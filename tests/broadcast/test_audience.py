@@ -74,7 +74,7 @@ def wrote(shop, *contacts, seconds=60.0):
         EventLog(shop.state).store([payload], Via.LISTEN, shop.clock.now())
 
 
-def test_where_chooses_and_the_plan_says_how_many_it_left_out_and_why(shop, cli, people):
+def test_where_chooses_people_and_the_plan_says_how_many_it_left_out_and_why(shop, cli, people):
     planned = cli("broadcast", "plan", people, *MESSAGE, *FILLED, "--where", GOLD, "--json")
 
     assert planned.data["recipients"] == 1 and phones(shop, planned) == ["1"]

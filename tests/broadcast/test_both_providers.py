@@ -86,7 +86,7 @@ def test_everybody_is_sent_to_once(shop, provider):
     assert ids == {arrival.recipient: arrival.message_id for arrival in arrivals}
 
 
-def test_a_refused_row_is_rejected_and_the_others_go_on(shop, strike, provider):
+def test_a_refused_row_is_rejected_and_the_others_continue(shop, strike, provider):
     strike((2, refusal(provider)))
     broadcast = shop.planned(4)
     sent = shop.send(broadcast)

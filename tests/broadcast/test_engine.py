@@ -320,7 +320,7 @@ def test_broadcasts_of_one_number_share_its_slots_and_keep_their_own_rates(clock
     assert len(slots[slow]) > 6 * 4, "and the slow one is not starved"
 
 
-def test_a_hold_is_a_hold_for_every_broadcast_of_the_number(clock, join, plan_rows):
+def test_a_hold_stops_every_broadcast_of_the_number(clock, join, plan_rows):
     struck, other = join(plan_rows(9)), join(plan_rows(9))
     until = clock.monotonic() + 30.0
     struck(Report(hold_until=until))
@@ -401,7 +401,7 @@ def test_somebody_who_opts_out_while_a_broadcast_runs_is_not_sent_to(state, cloc
     assert Broadcasts(state).get(broadcast_id).recipients == 2
 
 
-def test_after_another_boot_a_broadcast_goes_on_within_two_seconds(clock, join, plan_rows):
+def test_after_another_boot_a_broadcast_continues_within_two_seconds(clock, join, plan_rows):
     broadcast_id = plan_rows(99)
     join(broadcast_id)(ROOM)
     clock.boot = "boot-2"

@@ -151,7 +151,7 @@ def test_refused_rows_are_part_of_the_canary_and_throttled_ones_are_not(shop):
     assert taken(shop) <= 3
 
 
-def test_another_process_pauses_it_while_it_waits_and_resume_goes_on_waiting(shop, eventually):
+def test_another_process_pauses_a_waiting_canary_and_resume_waits_on(shop, eventually):
     broadcast = shop.planned(20)
 
     async def pause():
@@ -525,7 +525,7 @@ def seen(**counts: int) -> Counts:
         ({"sent": 5, "accepted": 5}, 600.0, Go("canary: 5 of 10 confirmed, 0 failed")),
     ],
 )
-def test_it_waits_for_statuses_and_then_goes_on(counts, quiet_seconds, expected):
+def test_the_canary_waits_for_statuses_and_then_continues(counts, quiet_seconds, expected):
     assert judge_canary(TEN, seen(**counts), quiet_seconds) == expected
 
 

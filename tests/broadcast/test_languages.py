@@ -81,7 +81,7 @@ def test_the_plan_says_which_languages_and_why_the_fallback(cli, bill):
         assert line in said
 
 
-def test_send_plans_in_all_languages_too_and_without_a_column_there_is_one(shop, cli, bill):
+def test_send_plans_in_all_languages_or_without_a_column_in_one(shop, cli, bill):
     assert cli("broadcast", "send", "--to", bill, *BY_COLUMN, *SEND).code == 0
     assert set(sent_in(shop).values()) == {"en_US", "de", "es_MX"}
     planned = cli("broadcast", "plan", bill, *MESSAGE, "--json")

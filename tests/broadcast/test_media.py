@@ -407,7 +407,7 @@ def test_all_links_of_a_list_are_looked_at_when_they_are_few(shop, cli, site):
 
 
 @pytest.mark.parametrize("provider", [Provider.RESPONDIO], ids=str)
-def test_respondio_takes_links_only_and_that_is_said_before_the_plan(shop, pictures):
+def test_respondio_takes_only_links_and_other_media_are_refused_before_the_plan(shop, pictures):
     path = shop.file("people.csv", [(shop.phone(1), "Ana")], ("phone", "name"))
 
     for media in ("header=red.jpg", "header=id:42"):
@@ -475,7 +475,7 @@ def test_ctrl_c_ends_an_upload(shop, planned, eventually):
     assert shop.counts(broadcast) == {"pending": 3}
 
 
-def test_while_somebody_else_writes_the_event_loop_goes_on(shop, planned):
+def test_the_event_loop_is_not_blocked_while_another_process_writes(shop, planned):
     shop.send(planned(5))
     sha256 = next(iter(uploads(shop)))
     nobody: Any = None

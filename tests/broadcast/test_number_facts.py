@@ -40,7 +40,7 @@ def number(world):
         ({"account_mode": "SANDBOX"}, "critical"),
     ],
 )
-def test_a_fact_that_leads_to_a_refusal_is_a_finding_before_sending(
+def test_a_fact_that_causes_a_refusal_is_a_finding_before_sending(
     shop, cli, number, facts, severity
 ):
     number(**facts)
@@ -104,7 +104,7 @@ def test_a_verification_that_ended_says_little_about_a_connected_number(word):
     assert found.severity is Severity.WARNING
 
 
-def test_the_worst_of_several_leads(number):
+def test_the_worst_fact_gives_the_finding_its_text(number):
     facts = {"name_status": "PENDING_REVIEW", "account_mode": "SANDBOX", "status": "CONNECTED"}
     [found] = check_sending_facts(facts, "shop", "now")
     assert (found.severity, found.title) == (

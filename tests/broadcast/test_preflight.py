@@ -213,7 +213,7 @@ def test_a_list_larger_than_the_messaging_limit_is_critical(shop, cli, number):
     assert cli("broadcast", "send", 2, "--yes").code == 5
 
 
-def test_what_was_sent_within_24_hours_counts_against_the_messaging_limit(shop, number):
+def test_messages_within_24_hours_count_against_the_messaging_limit(shop, number):
     number(whatsapp_business_manager_messaging_limit="TIER_50")
     shop.send(shop.planned(40))
     others = shop.file("others.csv", [(shop.phone(n),) for n in range(41, 52)])
@@ -438,7 +438,7 @@ def test_a_person_in_two_broadcasts_uses_up_the_limit_once(shop, estimate):
 
 
 @pytest.mark.usefixtures("silence")
-def test_too_many_to_be_looked_up_in_time_are_not_begun_with(shop, estimate, respondio):
+def test_a_list_too_long_to_look_up_in_time_is_not_looked_up(shop, estimate, respondio):
     assert estimate(501)["new_macs_basis"]["not_known"] == 501
     assert respondio.calls["contact/channels"] == 0
 
@@ -464,7 +464,7 @@ def test_each_configured_way_is_shown(cli, estimate, respondio):
 
 
 @pytest.mark.usefixtures("silence")
-def test_the_plan_tells_a_person_all_that(shop, cli, respondio):
+def test_the_plan_shows_a_person_the_whole_estimate(shop, cli, respondio):
     limit_is(shop, "TIER_2K")
     cli("channel", "edit", "shop", "--respondio-channel-id", RESPONDIO_CHANNEL_ID)
     wrote(shop, 1)
@@ -607,7 +607,7 @@ def test_people_who_were_refused_marketing_are_counted_as_information() -> None:
     ]
 
 
-def test_broadcasts_that_went_well_leave_no_trouble() -> None:
+def test_broadcasts_without_failures_cause_no_finding() -> None:
     assert check_trouble(Trouble(), "shop") == []
 
 

@@ -254,7 +254,7 @@ def test_the_second_list_leaves_out_people_who_reached_the_limit(cli, shop):
     assert "pressure 3" in planned.err
 
 
-def test_a_limit_of_a_day_pauses_and_says_when_it_goes_on(cli, shop):
+def test_a_limit_of_a_day_pauses_and_says_when_it_continues(cli, shop):
     plan = ("broadcast", "plan", shop.people(20), "--template", "opening_hours", "--lang", "en_US")
     planned = cli(*plan, "--per-day", "8")
     assert "it takes 3 days at least" in planned.out

@@ -132,7 +132,7 @@ def _send_side_by_side(empty: Path, seed: int, flag: str) -> None:
         assert all(each["continues_at"] for each in paused)
 
 
-def test_a_broadcast_that_waits_goes_on_each_day(home: Home) -> None:
+def test_a_waiting_broadcast_continues_each_day(home: Home) -> None:
     number = home.plan(LISTED[1:], "--ramp", "1,+50%")
 
     ended = home.run("send", number, "--yes", "--wait", days=2)

@@ -417,7 +417,7 @@ def restricted(word, expiration=1_900_000_000):
         ),
     ],
 )
-def test_it_pauses_what_is_sent(reported, kind, values, reason):
+def test_events_that_pause_a_broadcast(reported, kind, values, reason):
     paused = reported(kind, **values)
 
     assert paused.status is Status.PAUSED
@@ -461,7 +461,7 @@ def test_it_pauses_what_is_sent(reported, kind, values, reason):
         ("capability", {}),
     ],
 )
-def test_it_lets_go_on_what_is_sent(reported, kind, values):
+def test_events_that_do_not_pause_a_broadcast(reported, kind, values):
     assert reported(kind, **values).status is Status.SENDING
 
 
@@ -477,7 +477,7 @@ def test_a_restriction_of_utility_templates_pauses_only_those(shop, reported, ca
     assert reported("account_update", event="ACCOUNT_RESTRICTION", details=details).status == status
 
 
-def test_what_happened_before_the_run_pauses_nothing(shop, reported):
+def test_an_event_from_before_the_run_pauses_nothing(shop, reported):
     before = shop.clock.now().timestamp() - 3_600
 
     assert reported("template_status", name=RUNNING, at=before).status is Status.SENDING
@@ -717,7 +717,7 @@ def test_the_limit_of_the_endpoint_is_kept(queried) -> None:
         httpx.Response(200, json={"messageId": "x", "status": "read"}),
     ],
 )
-def test_an_unusable_answer_changes_nothing_and_the_others_go_on(queried, answer) -> None:
+def test_an_unusable_answer_changes_nothing_and_the_others_continue(queried, answer) -> None:
     shop = queried(2)
     shop.take(1, 2)
     shop.answers[2] = answer

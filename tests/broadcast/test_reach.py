@@ -53,7 +53,7 @@ def test_reached_and_not_reached_and_unknown_sum_to_the_recipients(
 
 
 @given(COUNTS, STATUSES, st.booleans())
-def test_nothing_to_do_is_said_only_when_nothing_is(
+def test_nothing_to_do_is_shown_only_without_open_work(
     counts: Mapping[str, int], status: Status, is_being_sent: bool
 ) -> None:
     made = Reach.of(counts, status)

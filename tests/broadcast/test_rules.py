@@ -258,7 +258,7 @@ def test_after_a_stop_resume_sends_to_everybody_once(shop, code):
 
 
 @pytest.mark.parametrize("code", ROW_CODES)
-def test_a_code_of_one_person_rejects_that_row_and_the_others_go_on(shop, code):
+def test_a_code_of_one_person_rejects_that_row_and_the_others_continue(shop, code):
     shop.faults(Fault("refuse", code=code, details="because", recipients=only(shop, 2)))
     broadcast = shop.planned(4)
     sent = shop.send(broadcast)
@@ -415,7 +415,7 @@ def test_a_broadcast_that_mostly_fails_pauses_and_names_the_codes(shop):
     assert "code 131026 (" in str(sent.broadcast.reason)
 
 
-def test_a_breaker_with_other_settings_lets_it_go_on(shop):
+def test_a_breaker_with_other_settings_lets_it_continue(shop):
     shop.faults(Fault("refuse", code=131026))
     broadcast = shop.planned(40)
     sent = shop.send(broadcast, breaker_rows=100)
@@ -491,7 +491,7 @@ def test_messages_that_fail_later_open_it_too():
     )
 
 
-def test_of_many_statuses_at_once_the_last_hundred_stand_for_all():
+def test_of_many_statuses_at_once_the_last_hundred_count():
     breaker = Breaker()
     breaker.saw_statuses({}, well=0)
     breaker.saw_statuses({None: 200}, well=800)

@@ -248,7 +248,7 @@ def test_a_program_follows_the_rate_the_outcomes_and_the_codes(shop, cli):
     assert envelope["data"]["counts"] == last["counts"]
 
 
-def test_a_stopped_broadcast_exits_by_cause_and_says_how_to_go_on(shop, cli):
+def test_a_stopped_broadcast_exits_by_cause_and_says_how_to_continue(shop, cli):
     shop.faults(Fault("expired_token"))
     broadcast = shop.planned(5)
     stopped = cli(*SEND, "--rate", 20, "--yes")
@@ -550,7 +550,7 @@ def test_a_sender_whose_broadcast_was_taken_over_does_not_close_it_for_the_other
     assert shop.state.row("SELECT holder FROM locks")["holder"] == "somebody on another machine"
 
 
-def test_after_a_kill_the_broadcast_is_shown_with_the_way_on(shop, cli, sending):
+def test_after_a_kill_the_broadcast_is_shown_with_the_command_that_continues_it(shop, cli, sending):
     broadcast = shop.planned(PEOPLE)
     child = sending()
     child.kill()

@@ -230,7 +230,7 @@ def test_processes_end_when_the_command_that_started_them_is_killed(agency: Agen
     assert agency.shop.taken_twice() == []
 
 
-def test_the_others_go_on_when_a_process_dies(agency: Agency) -> None:
+def test_the_others_continue_when_a_process_dies(agency: Agency) -> None:
     planned = [agency.planned(number, 60) for number in (1, 2, 3)]
     ids = [each.broadcast_id for each in planned]
     command = start_divided(agency, "broadcast", "send", *ids, "--yes", "--json")

@@ -236,7 +236,7 @@ def test_a_refusal_of_an_id_by_meta_is_the_same_reason(shop):
     assert (current.recipients, current.skipped) == (1, 1)
 
 
-def test_an_id_that_meta_does_not_know_is_refused_for_its_row_alone(shop):
+def test_an_id_that_meta_does_not_know_is_refused_only_for_its_row(shop):
     known_to_meta(shop, ANA)
     broadcast = shop.planned(shop.file("people.csv", [(ANA,), (BEN,)]))
 
@@ -481,7 +481,7 @@ def test_the_whole_way_by_the_command_line(shop, cli):
     assert reached(shop) == [ANA, BEN]
 
 
-def test_a_plan_by_the_command_line_says_who_goes_by_which_name(shop, cli):
+def test_a_plan_shows_each_person_by_number_or_id(shop, cli):
     rows = [("", ANA), (NUMBER, ""), ("@ana", "")]
     result = cli(*PLAN, shop.file("people.csv", rows, ("phone", "user_id")), "--json")
 

@@ -131,7 +131,7 @@ def test_without_a_recent_time_nothing_is_settling(moment: object) -> None:
     assert settled(values) == {}
 
 
-def test_what_is_not_proven_is_not_called_connected() -> None:
+def test_an_unproven_connection_is_not_called_connected() -> None:
     assert connection({}, NOW) is None
     assert connection({**HEALTHY, "status": "DISCONNECTED"}, NOW) is None
 

@@ -147,13 +147,13 @@ def test_a_newer_onboarding_ends_a_removal() -> None:
         "removed by a registration",
     ],
 )
-def test_whether_whatsapp_is_about_to_bring_it_back(
+def test_the_events_decide_whether_a_removed_channel_is_reconnecting(
     events: list[AccountEvent], expected: str
 ) -> None:
     assert state(*events) == expected
 
 
-def test_a_reconnecting_channel_tells_the_reason_of_the_removal_beside_it() -> None:
+def test_a_reconnecting_channel_also_shows_the_reason_of_the_removal() -> None:
     events = [offboarded(3), removed(2, "USER_RE_REGISTERED")]
 
     assert connection_of(SHOP, events, {}, NOW).to_json() == {

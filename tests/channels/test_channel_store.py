@@ -96,7 +96,7 @@ def test_the_same_evidence_is_kept_once(state: State) -> None:
     assert state.value("SELECT COUNT(*) FROM evidence") == 1
 
 
-def test_of_the_same_moment_the_order_of_arrival_does_not_decide(state: State) -> None:
+def test_the_order_of_arrival_does_not_decide_between_equal_times(state: State) -> None:
     keep(state, echo(ID, 3, "respondio"))
     keep(state, echo(PHONE, 3, "meta"))
 
@@ -358,7 +358,7 @@ def test_evidence_under_an_old_id_still_counts(state: State, shop: Channel, addr
     assert len(addresses) == len(set(addresses))
 
 
-def test_show_tells_the_former_ids(run) -> None:
+def test_show_lists_the_former_ids(run) -> None:
     run("channel", "add", "shop", "--phone", "+6560000001", "--waba-id", "20")
     run("channel", "edit", "shop", "--waba-id", "30")
 

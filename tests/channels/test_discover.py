@@ -87,7 +87,7 @@ def test_the_accounts_of_the_token_are_looked_through(run) -> None:
 
 @pytest.mark.usefixtures("meta", "respondio")
 @pytest.mark.parametrize("put_away", [False, True])
-def test_what_is_known_is_named(run, put_away: bool) -> None:
+def test_known_channels_are_named(run, put_away: bool) -> None:
     run(*SHOP, "--respondio-channel-id", str(RESPONDIO_CHANNEL_ID))
     if put_away:
         run("channel", "remove", "shop", "--yes")

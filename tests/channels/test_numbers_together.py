@@ -360,7 +360,7 @@ def test_a_number_that_the_list_does_not_have_is_asked_about_itself(ask: Ask, wo
     assert found["shop-2"].failures["number"].details["subcode"] == 33
 
 
-def test_an_account_that_fails_spoils_its_own_channels_alone(ask: Ask, world: World) -> None:
+def test_an_account_that_fails_affects_only_its_own_channels(ask: Ask, world: World) -> None:
     sound, ill = put(world, 5), put(world, 5, OTHER_ACCOUNT, first=5)
     world.faults.replace([Fault("refuse", on="reads", path=OTHER_ACCOUNT, code=80007)])
 

@@ -162,7 +162,7 @@ def test_remove_needs_no_question_with_yes(run: Run) -> None:
     assert listed(run) == []
 
 
-def test_import_adds_who_can_be_read_and_names_the_other_lines(run: Run) -> None:
+def test_import_adds_readable_rows_and_names_the_other_lines(run: Run) -> None:
     run("optout", "add", "+6591234567")
     content = "phone,why\n+6591234567,a\n91230000,b\nnobody,c\n+65 9123 0000,d\n"
     outcome = run("optout", "import", "-", "--country", "SG", stdin=content)

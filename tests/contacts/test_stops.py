@@ -168,7 +168,7 @@ def test_persons_are_counted(
     assert found.data["contacts"] == people
 
 
-def test_an_echo_to_an_id_of_somebody_who_wrote_by_number_makes_nobody_active_by_echo_only(
+def test_an_echo_to_the_id_of_a_person_who_wrote_by_number_counts_that_person_once(
     reported: Reported, run: Run, state: State
 ) -> None:
     sent = {"id": "wamid.E", "timestamp": "1795873000", "from": OURS, "type": "text"}

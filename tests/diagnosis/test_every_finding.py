@@ -338,7 +338,7 @@ def test_causes_that_wacoex_cannot_see_are_shown_only_for_a_symptom(
 
 
 @pytest.mark.parametrize(("finding_id", "variables"), ENVIRONMENT.items(), ids=ENVIRONMENT)
-def test_what_the_environment_decides(
+def test_findings_that_the_environment_decides(
     clinic, finding_id: str, variables: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keyring.core, "_keyring_backend", None)

@@ -77,7 +77,7 @@ def found(run: Run, text: str) -> list[str]:
     return [result["id"] for result in results]
 
 
-def test_a_search_lists_what_mentions_every_word(run: Run) -> None:
+def test_a_search_lists_pages_that_mention_every_word(run: Run) -> None:
     outcome = run("explain", "--search", "quality RATING")
 
     assert "WX501\tThe quality rating is yellow or red" in outcome.out.splitlines()

@@ -23,7 +23,7 @@ def found(**changes: object) -> list[tuple[str, Severity]]:
     return [(entry.id, entry.severity) for entry in check_machine(machine, NOW)]
 
 
-def test_a_machine_that_is_well_has_no_findings() -> None:
+def test_a_healthy_machine_has_no_findings() -> None:
     assert found(newest_stored_at=None) == []
 
 

@@ -80,7 +80,7 @@ def test_wx108_an_old_outage_is_forgotten_after_28_days() -> None:
     assert check_silence(outage, NOW, Source.META)
 
 
-def test_wx108_still_tells_after_months() -> None:
+def test_wx108_is_still_found_after_months() -> None:
     assert "nothing has arrived" in check_silence(hourly(3000, 2800), NOW, Source.META)[0].title
 
 
@@ -254,7 +254,7 @@ def flow(echoes: list[int], *, inbound: dict[int, int] | None = None) -> EchoFlo
 DAILY = list(range(6, 15))
 
 
-def test_wx406_echoes_stopped_while_contacts_go_on_writing() -> None:
+def test_wx406_echoes_stopped_while_contacts_still_write() -> None:
     [found] = check_missing(flow(DAILY), "shop", MONTH_END)
 
     assert (found.id, found.severity) == ("WX406", Severity.INFO)

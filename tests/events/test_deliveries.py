@@ -239,7 +239,7 @@ def test_new_events_reach_every_projection_once(state, projecting) -> None:
     assert uninterested.seen == []
 
 
-def test_a_projection_that_fails_holds_up_no_other_and_is_reported_without_what_it_saw(
+def test_a_projection_that_fails_delays_no_other_and_is_reported_without_its_data(
     state, projecting
 ) -> None:
     answer: list[tuple[str, str]] = []

@@ -205,7 +205,7 @@ def test_texts_and_names_do_not_reach_the_state_file(imported, state):
     assert not any(name in str(row) or text in str(row) for row in stored)
 
 
-def test_what_was_imported_reaches_the_projections(imported, state):
+def test_imported_events_reach_the_projections(imported, state):
     imported(lines(ECHO, BODIES["meta_user_preference_stop"]))
 
     assert state.value("SELECT COUNT(*) FROM evidence WHERE kind = 'echo'") == 1

@@ -227,7 +227,7 @@ def test_it_does_not_start_without_a_key(run) -> None:
 
 
 @pytest.mark.parametrize("environ", [{}, SIGNED])
-def test_insecure_is_for_this_machine_alone(run, environ: dict[str, str]) -> None:
+def test_insecure_is_only_for_this_machine(run, environ: dict[str, str]) -> None:
     done = run("events", "listen", "--insecure", "--host", "192.0.2.1", env=environ)
 
     assert done.code == 2

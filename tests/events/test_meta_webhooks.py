@@ -440,7 +440,7 @@ def test_a_standby_webhook_of_another_shape_is_kept_under_its_field(value: Any) 
     assert (event.kind, event.data["field"]) == (Kind.OTHER, "standby")
 
 
-def test_a_message_tells_number_account_person_and_its_own_time() -> None:
+def test_a_message_names_number_account_person_and_its_own_time() -> None:
     event = only("message_text")
     assert (event.phone_number_id, event.phone, event.waba_id) == (PHONE_NUMBER_ID, PHONE, WABA)
     assert (event.contact, event.at) == (ANA, "2026-11-05T12:00:00.000Z")

@@ -93,7 +93,7 @@ def test_a_text_that_is_not_a_payload_is_refused_with_a_reason(raw: bytes, why: 
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deep"),
     ],
 )
-def test_an_object_that_nothing_reads_is_kept_as_other(raw: bytes, why: str) -> None:
+def test_an_unread_object_is_kept_as_other(raw: bytes, why: str) -> None:
     for store_bodies in (False, True):
         payload = read_payload(
             Source.META, raw, key=KEY, received_at=RECEIVED, store_bodies=store_bodies
@@ -104,9 +104,7 @@ def test_an_object_that_nothing_reads_is_kept_as_other(raw: bytes, why: str) -> 
         assert is_storable(payload)
 
 
-def test_of_an_object_that_nothing_reads_ids_times_codes_and_the_names_of_its_keys_are_kept() -> (
-    None
-):
+def test_an_unread_object_keeps_its_ids_times_codes_and_key_names() -> None:
     answer = {
         "object": "page",
         "time": 1793880000,
@@ -135,7 +133,7 @@ def test_of_an_object_that_nothing_reads_ids_times_codes_and_the_names_of_its_ke
     assert with_content.events == payload.events
 
 
-def test_two_objects_that_nothing_reads_are_two_and_the_same_is_one() -> None:
+def test_two_unread_objects_are_two_events_and_the_same_object_is_one() -> None:
     first, again, other = (read(raw) for raw in (b'{"a": "x"}', b'{ "a":"x" }', b'{"a": "y"}'))
     assert first.digest == again.digest != other.digest
     assert first.events[0].key == again.events[0].key != other.events[0].key

@@ -486,7 +486,7 @@ def test_the_probe_contact_is_read_without_being_named(pull, tmp_path: Path) -> 
     assert pull("--json", env={"WACOEX_CONFIG_DIR": str(tmp_path)}).data["contacts"] == 1
 
 
-def test_recipients_of_broadcasts_are_read_and_meta_tells_their_statuses(
+def test_recipients_of_broadcasts_are_read_and_meta_gives_their_statuses(
     pull, run, sent: None
 ) -> None:
     planned = pull("--dry-run").out

@@ -67,7 +67,7 @@ def test_each_kind_keeps_what_is_needed_of_it(
     assert {name: value for name, value in event.data.items() if name not in ids} == data
 
 
-def test_a_message_tells_channel_person_and_ids() -> None:
+def test_a_message_names_channel_person_and_ids() -> None:
     event = first("message_received")
     assert (event.respondio_channel_id, event.contact) == (4242, "+6591234567")
     assert event.message_id == "wamid.HBgKNjU5MTIzNDU2NxUCABRI00=="
@@ -101,7 +101,7 @@ def test_each_status_in_the_list_is_an_event_in_seconds_or_milliseconds() -> Non
     assert statuses[1].message_id == "wamid.HBgKNjU5MTIzNDU2NxUCABRI123457=="
 
 
-def test_of_a_failure_text_only_the_code_of_meta_stays() -> None:
+def test_only_the_code_of_meta_is_kept_of_a_failure_text() -> None:
     _, failed = events_of(body_of("message_sent_by_api"))
     assert (failed.data["status"], failed.data["code"]) == ("failed", 131026)
 

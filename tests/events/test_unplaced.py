@@ -89,7 +89,7 @@ def test_a_channel_that_is_added_takes_what_has_come_and_ends_the_finding(run, s
     assert found["annex"]["connection"] == "removed"
 
 
-def test_a_channel_that_gets_its_ids_takes_what_named_them_alone(run, status):
+def test_a_channel_that_gets_its_ids_takes_the_events_that_named_only_them(run, status):
     run("channel", "add", "shop", "--phone", PHONE)
     run("events", "import", "-", stdin=webhook("account_update", {"event": "ACCOUNT_OFFBOARDED"}))
     assert ids(status()["general"]) == ["WX212"]

@@ -163,7 +163,7 @@ def throttled(severity: Severity, finding_id: str = "WX503", **more: Any) -> Fin
     return Finding(finding_id, severity, "shop", (), **more)
 
 
-def test_a_finding_speaks_in_the_words_of_its_page() -> None:
+def test_a_finding_uses_the_words_of_its_page() -> None:
     found = throttled(Severity.INFO)
 
     assert found.title == "Meta throttled this number now and then"

@@ -34,7 +34,7 @@ def test_names_are_listed_as_people_list_them() -> None:
     assert several(f"client-{at:03}" for at in range(100)) == "client-000, client-001 and 98 more"
 
 
-def test_one_block_stands_for_all_channels_with_the_same_finding() -> None:
+def test_channels_with_the_same_finding_share_one_block() -> None:
     findings = [quality(f"client-{at:03}") for at in range(100)]
 
     shown = finding_blocks(findings, NOW)

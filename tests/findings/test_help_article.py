@@ -209,7 +209,7 @@ def test_where_meta_contradicts_the_article_a_page_has_both(number: int) -> None
     assert words not in PLACES[number][1]
 
 
-def test_no_statement_is_left_out_and_none_stands_for_two() -> None:
+def test_no_statement_is_left_out_or_counted_twice() -> None:
     assert list(PLACES) == list(range(1, 95))
     for name in {name for name, _ in PLACES.values()}:
         here = sorted(

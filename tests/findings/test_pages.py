@@ -39,7 +39,7 @@ def has(article: Article, *labels: str) -> bool:
 
 
 @pytest.mark.parametrize("article", [*PAGES, *CODES], ids=identity)
-def test_every_page_is_short_and_plain_and_leads_on_to_others_that_exist(article: Article) -> None:
+def test_every_page_is_short_and_plain_and_links_to_existing_pages(article: Article) -> None:
     lines = article.body.splitlines()
 
     assert article.title

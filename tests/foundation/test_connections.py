@@ -563,7 +563,7 @@ def test_a_proxy_is_not_asked_for_this_machine(proxy_at: Callable[[str], None]) 
         assert send(server).status == 200
 
 
-def test_a_proxy_that_speaks_no_http_is_refused(proxy_at: Callable[[str], None]) -> None:
+def test_a_proxy_without_http_is_refused(proxy_at: Callable[[str], None]) -> None:
     proxy_at("socks5://127.0.0.1:9")
 
     with pytest.raises(UsageError, match="proxy or certificate settings"):

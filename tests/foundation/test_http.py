@@ -336,7 +336,7 @@ def test_a_packed_answer_that_is_cut_short_counts_as_no_answer(http, cut: float)
         send(http(httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=body)))
 
 
-def test_a_send_asks_for_an_answer_without_compression_and_a_read_for_gzip_alone(http) -> None:
+def test_a_send_accepts_no_compression_and_a_read_only_gzip(http) -> None:
     requests: list[str] = []
 
     def note(request: httpx.Request) -> httpx.Response:

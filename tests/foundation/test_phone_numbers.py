@@ -361,7 +361,7 @@ _WHOLE = re.compile(r"'?\+?[0-9]{6,}[.,]0+")
         ("+5215512345678", "+525512345678"),
     ],
 )
-def test_both_spellings_of_a_number_are_known_and_come_to_one(both: tuple[str, str]) -> None:
+def test_both_spellings_of_a_number_become_one(both: tuple[str, str]) -> None:
     assert set(spellings(both[0])) == set(spellings(both[1])) == set(both)
     assert one_spelling(both[0]) == one_spelling(both[1])
 

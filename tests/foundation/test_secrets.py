@@ -276,7 +276,7 @@ def test_no_two_secrets_share_a_place(stored: StoredSecrets, keyring_entries: En
     assert values == ["file-0", "file-1", "file-2"]
 
 
-def test_a_file_is_for_its_owner_alone(stored: StoredSecrets, directory: Path) -> None:
+def test_a_file_is_only_for_its_owner(stored: StoredSecrets, directory: Path) -> None:
     stored.put_in_file("meta-token", "shop", "old")
     stored.put_in_file("meta-token", "shop", VALUE)
 
@@ -414,7 +414,7 @@ def use(monkeypatch: pytest.MonkeyPatch):
     return chosen
 
 
-def test_what_is_stored_is_found_again_and_can_be_deleted(
+def test_a_stored_secret_is_found_again_and_can_be_deleted(
     store: Keyring, keyring_entries: dict[tuple[str, str], str]
 ) -> None:
     assert store.get("shop/meta-token") is None

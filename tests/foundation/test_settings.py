@@ -289,7 +289,7 @@ def test_a_group_that_nobody_knows_may_not(dotenv: Path, monkeypatch: pytest.Mon
     assert f"its group {dotenv.stat().st_gid} may write it" in refusal().message
 
 
-def test_a_link_counts_as_what_it_leads_to(dotenv: Path, tmp_path: Path) -> None:
+def test_a_link_counts_as_its_target(dotenv: Path, tmp_path: Path) -> None:
     target = dotenv.rename(tmp_path / "real.env")
     dotenv.symlink_to(target)
 

@@ -278,9 +278,7 @@ def test_settings_of_one_channel_are_its_own(run: Run, add: Any, isolated_home: 
     ]
 
 
-def test_a_removed_channel_is_critical_whatever_the_countdown_says(
-    run: Run, add: Any, state: State
-) -> None:
+def test_a_removed_channel_is_critical_at_any_countdown(run: Run, add: Any, state: State) -> None:
     add("shop", 1)
     tell(state, "PARTNER_REMOVED", 0.5, reason="CHANGE_NUMBER", initiated_by="USER")
 

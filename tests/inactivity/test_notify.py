@@ -97,7 +97,7 @@ def test_nothing_due_is_silent(run, shop: str, frozen: Any, inbox: Any) -> None:
     assert (done.code, done.out, done.err, inbox.messages) == (0, "", "", [])
 
 
-def test_a_new_target_hears_of_the_stage_that_others_know(run, shop: str, inbox: Any) -> None:
+def test_a_new_target_gets_a_notice_of_the_current_stage(run, shop: str, inbox: Any) -> None:
     run(*NOTIFY, "--to", inbox.url)
     run(*NOTIFY, "--to", inbox.url, "--to", f"{inbox.url}second")
 
@@ -329,7 +329,7 @@ def beating(inbox: Any, path: str = "/ping/s3cr3tid") -> dict[str, str]:
         ("/ping?key=a%20b", "/ping/0?key=a%20b"),
     ],
 )
-def test_a_run_that_went_well_calls_the_url_with_0(
+def test_a_successful_run_calls_the_url_with_0(
     run, open_shop: None, inbox: Any, path: str, called: str
 ) -> None:
     done = run(*NOTIFY, "--to", inbox.url, env=beating(inbox, path))

@@ -134,7 +134,7 @@ def test_a_packed_document_is_what_its_server_calls_it() -> None:
     assert problem(answer, form="IMAGE") is not None
 
 
-def test_a_sandbox_leaves_links_to_elsewhere_alone() -> None:
+def test_a_sandbox_does_not_request_links_to_elsewhere() -> None:
     async def look() -> str | None:
         http = Http(SystemClock(), log=lambda text: None)
         return await LinkChecker(http, only_loopback=True).problem(LINK, "IMAGE")

@@ -164,7 +164,7 @@ def test_a_second_check_keeps_the_answers_and_asks_only_what_is_open(run, shop) 
     assert run("connect", "shop", "--check", "--json").code == 0
 
 
-def test_the_walk_goes_on_from_the_answers_of_the_check(run, shop) -> None:
+def test_the_walk_continues_from_the_answers_of_the_check(run, shop) -> None:
     run("connect", "shop", "--check", **typed(*CHECKED))
 
     done = run("connect", "shop", "--json", **typed("yes"))
@@ -651,7 +651,7 @@ def test_gone_through_twice_it_is_kept_once(stage, make_talker) -> None:
     assert stage.workspace.state.value("SELECT COUNT(*) FROM evidence") == 1
 
 
-def test_meta_s_own_time_counts_when_it_is_the_newer_one(stage, make_talker) -> None:
+def test_metas_own_time_counts_when_it_is_newer(stage, make_talker) -> None:
     stage.channel()
     stage.settle("signup", connected_at="2026-11-07T09:00:00.000Z", connected_source="respondio")
     stage.settle("proof", onboarded_at="2026-11-07T11:00:00.000Z", said_by="meta")

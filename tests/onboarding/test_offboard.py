@@ -457,7 +457,7 @@ def test_after_three_such_answers_the_step_stays_open_and_the_rest_is_named(shop
     assert done.splitlines()[1] == "  - What changes, confirmed by name"
 
 
-def test_a_refused_token_asks_for_a_persons_word(shop: Shop) -> None:
+def test_a_refused_token_asks_for_a_persons_confirmation(shop: Shop) -> None:
     shop.environ["WACOEX_META_TOKEN"] = "sandbox-token-of-nobody"
 
     done = shop.offboard()

@@ -77,7 +77,7 @@ def listening(stage):
     return sleep
 
 
-def test_progress_counts_the_most_of_each_phase_whatever_the_order(signed_up) -> None:
+def test_progress_counts_the_most_of_each_phase_in_any_order(signed_up) -> None:
     emit(signed_up.world, "history", chunks=3, shuffled=True, seed=4)
     signed_up.listen()
     catch_up(signed_up.workspace.state, [CHANNELS], signed_up.clock)
@@ -114,7 +114,7 @@ def test_webhooks_show_that_an_uncertain_request_was_taken(signed_up, make_talke
     assert outcome.answer["contacts"]["state"] == "seen"
 
 
-def test_a_person_goes_on_without_what_is_uncertain(signed_up, make_talker) -> None:
+def test_a_person_continues_without_the_uncertain_part(signed_up, make_talker) -> None:
     signed_up.world.faults.replace([Fault("reset_before", on="reads", path=EDGE, count=1)])
     go(signed_up, make_talker(YES))
 

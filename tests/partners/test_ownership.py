@@ -261,7 +261,7 @@ def test_without_the_token_it_needs_a_channel_is_not_checked(
     assert [error["code"] for error in outcome.envelope["errors"]] == ["credentials_missing"]
 
 
-def test_what_channels_share_is_asked_once(run: Run, shop: str, world: World) -> None:
+def test_facts_that_channels_share_are_read_once(run: Run, shop: str, world: World) -> None:
     options = ["--phone-number-id", SECOND_PHONE_NUMBER_ID, "--waba-id", WABA_ID]
     assert run("channel", "add", "second", "--phone", SECOND_PHONE, *options).code == 0
 

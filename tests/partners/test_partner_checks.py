@@ -490,7 +490,7 @@ def test_a_disabled_account_is_critical_until_it_is_reinstated(
     assert severity(ban("DISABLE", days_ago=200), ban(state, days_ago=2)) is expected
 
 
-def test_an_account_that_was_connected_later_is_not_disabled_any_more() -> None:
+def test_an_account_that_was_connected_later_is_no_longer_disabled() -> None:
     gone = [ban("DISABLE", days_ago=9), answered("ACCOUNT_DELETED", days_ago=8)]
 
     assert severity(*gone) is Severity.CRITICAL

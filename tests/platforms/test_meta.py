@@ -233,7 +233,7 @@ def test_a_held_message_without_a_wa_id_is_taken_too(reply_to) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 429, 500])
-def test_an_error_code_is_a_refusal_whatever_the_status(reply_to, status: int) -> None:
+def test_an_error_code_is_a_refusal_at_any_http_status(reply_to, status: int) -> None:
     assert reply_to(httpx.Response(status, json=problem(130429, 7))) == Refused(
         code=130429,
         subcode=7,

@@ -67,7 +67,7 @@ def test_a_log_line_masks_numbers_in_any_path(client, logged, masked_texts) -> N
             assert f"/contact/{masked_texts[text]}/message" in logged[-1]
 
 
-def test_of_the_next_page_only_the_cursor_is_taken(client, requests) -> None:
+def test_only_the_cursor_of_the_next_page_is_used(client, requests) -> None:
     elsewhere = "https://elsewhere.example/steal?cursorId=17"
 
     async def two(respondio: RespondIO) -> None:

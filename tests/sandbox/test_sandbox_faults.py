@@ -261,7 +261,7 @@ def test_a_message_that_is_refused_anyway_is_not_taken_by_a_fault(send: Send, wo
         ("truncated_json", 200, '{"data":'),
     ],
 )
-def test_reads_can_break_too_while_messages_go_on(
+def test_reads_can_break_too_while_messages_work(
     call: Send, send: Send, world: World, kind: str, status: int, text: str
 ) -> None:
     world.faults.replace([Fault(kind, on="reads", path="message_templates")])

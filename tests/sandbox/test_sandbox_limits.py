@@ -57,7 +57,7 @@ def test_each_number_has_its_own_limit(world: World) -> None:
     assert taken(world, 1.0, number=SECOND_PHONE_NUMBER_ID)
 
 
-def test_a_message_above_the_limit_hears_130429(send: Send, world: World) -> None:
+def test_a_message_above_the_limit_gets_130429(send: Send, world: World) -> None:
     world.set_limit(PHONE_NUMBER_ID, 0)
 
     response = send()
@@ -134,7 +134,7 @@ def test_a_burst_is_paid_back_by_waiting_as_long_as_it_would_have_needed() -> No
     assert pair.allows("+6591234567", 120.0)
 
 
-def test_too_many_messages_to_one_user_hear_131056_unless_the_rule_is_off(
+def test_too_many_messages_to_one_user_get_131056_unless_the_rule_is_off(
     send: Send, world: World, clock: SimpleNamespace
 ) -> None:
     send()

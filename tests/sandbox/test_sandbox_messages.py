@@ -475,7 +475,7 @@ def test_a_number_and_its_id_are_one_person_to_the_pair_rate(world: World) -> No
     assert refused.value.code == 131056
 
 
-def test_the_statuses_of_a_message_to_an_id_name_the_id_alone(call: Send, world: World) -> None:
+def test_the_statuses_of_a_message_to_an_id_name_only_the_id(call: Send, world: World) -> None:
     world.user_ids[ANA] = None
     world.callbacks = Callbacks(statuses=True)
 

@@ -77,7 +77,7 @@ def test_a_connection_is_reset_before_or_after_the_message_is_taken(
     assert client.post(MESSAGES, json=message("+6591234568")).status_code == 200
 
 
-def test_a_reset_is_a_real_one(client: httpx.Client, world: World) -> None:
+def test_a_reset_connection_is_really_reset(client: httpx.Client, world: World) -> None:
     world.faults.replace([Fault("reset_before", on="all")])
     connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port or 0)
 

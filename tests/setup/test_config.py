@@ -53,7 +53,7 @@ def test_each_value_is_shown_with_the_place_it_comes_from(run, config: Path) -> 
     assert shown["breaker_rows"] == (20, "default")
 
 
-def test_of_a_secret_the_last_four_characters_are_shown(run) -> None:
+def test_the_last_four_characters_of_a_secret_are_shown(run) -> None:
     Path(".env").write_text("WACOEX_META_APP_SECRET=app-secret-0123456789\n")
     Path(".env").chmod(0o600)
     env = {"WACOEX_META_TOKEN": "EAAtoken-0123456789", "WACOEX_RESPONDIO_TOKEN": "two words"}

@@ -377,7 +377,7 @@ def size_of(state: State) -> int:
     return sum(state.value(f"SELECT COUNT(*) FROM {table}") for table in ("recipients", "events"))
 
 
-def test_a_prune_that_is_killed_loses_nothing_and_goes_on_next_time(
+def test_a_killed_prune_loses_nothing_and_continues_next_time(
     wacoex, large_broadcast, old_events, state
 ):
     words = ("state", "prune", "--older-than", "400", "--yes")

@@ -98,7 +98,7 @@ def test_a_bare_group_shows_its_help(app: PlainGroup, capsys: pytest.CaptureFixt
     assert "Look around." in capsys.readouterr().err
 
 
-def test_a_usage_error_speaks_json_too(app: PlainGroup, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_usage_error_is_json_too(app: PlainGroup, capsys: pytest.CaptureFixture[str]) -> None:
     assert start(app, "watch", "look", "--json", "--nope") == 2
 
     envelope = json.loads(capsys.readouterr().out)

@@ -237,7 +237,7 @@ def test_only_facebooks_own_pages_may_report_the_session(
     assert run.end().answer.get("cancelled_at") == step
 
 
-def test_a_second_tab_gets_nothing_and_the_first_goes_on(tab: Any, opened: Any) -> None:
+def test_a_second_tab_gets_nothing_and_the_first_continues(tab: Any, opened: Any) -> None:
     run, window = opened()
     second = tab.context.new_page()
     answer = second.goto(tab.url)
