@@ -1,4 +1,4 @@
-"""A broadcast as people and scripts see it: how it goes, where it stands, what became of each row.
+"""A broadcast as people and scripts see it: how it goes, its status, what happened to each row.
 
 Of a running broadcast everything is counted: no number, name or text of an answer comes in here.
 The page of a report is `report_page`.
@@ -76,7 +76,7 @@ _UNSETTLED_COLUMNS = (
 
 
 def line(shot: RunProgress) -> str:
-    """One line for a log: what became of the rows, how fast, how long still."""
+    """One line for a log: what happened to the rows, how fast, how long still."""
     parts = [_states(shot)]
     if shot.counts.open:
         parts.append(f"{shot.last_second}/s now")

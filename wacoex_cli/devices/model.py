@@ -116,7 +116,7 @@ class Device(NamedTuple):
 
 
 class ListConfirmation(NamedTuple):
-    """Somebody said that the list is complete; it held so many companions then.
+    """Somebody said that the list is complete; it held this many companions then.
 
     `last_device_id` is the highest number that any companion had by then.
     """
@@ -200,7 +200,7 @@ def breaks_in(events: Iterable[AccountEvent]) -> list[Break]:
 
 
 class WordOutcome(StrEnum):
-    """What became of a word. `not_sent` is what a person says: then nothing was learnt."""
+    """What happened to a word. `not_sent` is what a person says: then nothing was learnt."""
 
     SEEN = "seen"
     NOT_SEEN = "not_seen"

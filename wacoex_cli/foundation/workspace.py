@@ -40,7 +40,7 @@ def login_name() -> str:
 
 
 Answer = TypeVar("Answer")
-# So many new objects are made between two collections; Python's own number is 700.
+# This many new objects are made between two collections; Python's own number is 700.
 _RARELY = 200_000
 
 

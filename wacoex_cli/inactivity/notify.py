@@ -212,7 +212,7 @@ class NotDue:
 
 @dataclass
 class Notified:
-    """What became of everything; it grows while the notices leave. `error` ended the run."""
+    """What happened to everything; it grows while the notices leave. `error` ended the run."""
 
     sent: list[Notice] = field(default_factory=list)
     failed: list[Notice] = field(default_factory=list)
@@ -284,7 +284,7 @@ def send_tests(
 def _test_targets(
     workspace: Workspace, urls: Sequence[str], channel: str | None
 ) -> Iterable[Target]:
-    """Every address in force, each once."""
+    """Every address in use, each once."""
     if channel:
         registry.active(workspace.state, channel)
     found: dict[str, Target] = {}

@@ -485,7 +485,7 @@ class Crontab:
     """One line in the user's crontab. Every other line stays as it is, byte for byte.
 
     The system's own `crontab` command reads and writes it: a library would parse and print the
-    lines of others anew.
+    lines of others again.
     """
 
     kind = "cron"

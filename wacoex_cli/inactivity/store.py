@@ -177,7 +177,7 @@ class Reminders:
         return {(row["channel_id"], row["sent_to"]): from_text(row["remind_at"]) for row in rows}
 
     def forget_links(self, expired_before: datetime) -> None:
-        """Delete links that have been invalid for long."""
+        """Delete links that have been invalid for a long time."""
         self._state.execute(
             "DELETE FROM confirmation_links WHERE expires_at < ?", [to_text(expired_before)]
         )

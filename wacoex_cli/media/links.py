@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.http import Http
 
 LOOKED_AT = 20
-"""Of more different links than these only so many are looked at before a broadcast."""
+"""Of more different links than these only this many are looked at before a broadcast."""
 
 _MOST_REDIRECTS = 5
 _TRIES = 3

@@ -94,7 +94,7 @@ def progress_of(state: State, channel: Channel, since: datetime) -> CopyProgress
 
 
 class PartState(StrEnum):
-    """What became of one of the two. `seen`: unclear at first, then its webhooks came."""
+    """What happened to one of the two. `seen`: unclear at first, then its webhooks came."""
 
     NOT_ASKED = "not_asked"
     DECLINED = "declined"

@@ -41,7 +41,7 @@ GUARD = 0.025
 """Share by which a slot is at least wider than the limit allows; above a usual network's jitter."""
 
 BUSY_GUARD = 0.090
-"""The least where so many numbers send that a message waits for a processor, here or at Meta."""
+"""The least where messages of many numbers wait for a processor, here or at Meta."""
 
 WIDEST_GUARD = 0.100
 
@@ -337,7 +337,7 @@ def with_spread(
     messages_per_second: float,
     least: float = GUARD,
 ) -> SendingPace:
-    """The pace with a guard of `least` or more for this spread, after so many new answers.
+    """The pace with a guard of `least` or more for this spread, after this many new answers.
 
     It widens quickly and narrows slowly. Answers alone widen it to 50 ms a second at most: what
     they differ by is mostly the work at the other side, and not the way there.
