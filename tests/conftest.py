@@ -65,7 +65,7 @@ def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     for name in ("NO_COLOR", "FORCE_COLOR", "CREDENTIALS_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
-    # The keyring of whoever runs the tests is none of their business.
+    # The tests never use the keyring of the person who runs them.
     monkeypatch.setenv("WACOEX_KEYRING", "off")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
@@ -167,7 +167,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 class SettableClock:
-    """A clock that moves only when it is told to, or when somebody sleeps."""
+    """A clock that moves only when a test moves it, or when somebody sleeps."""
 
     def __init__(self, now: datetime) -> None:
         self.moment = now
@@ -196,7 +196,7 @@ class SettableClock:
 
 @pytest.fixture
 def clock() -> SettableClock:
-    """Noon of 7 November 2026, UTC, until told otherwise."""
+    """Noon of 7 November 2026, UTC, until a test moves it."""
     return SettableClock(datetime(2026, 11, 7, 12, 0, tzinfo=UTC))
 
 

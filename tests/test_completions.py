@@ -89,7 +89,7 @@ def test_commands_options_and_channels_are_offered(tab, line: str, offered: list
 
 
 @pytest.mark.usefixtures("channels")
-def test_shells_that_show_it_are_told_what_a_value_is(tab) -> None:
+def test_shells_that_show_descriptions_get_them(tab) -> None:
     assert tab("wacoex channel edit sho", "zsh") == ["shop:+6560000000"]
     assert tab("wacoex channel edit sho", "fish") == ["shop\t+6560000000"]
     assert tab("wacoex opt", "zsh") == ["optout:The people who want no more messages."]
@@ -162,17 +162,17 @@ def test_tab_leaves_nothing_beside_a_resting_state_file(tab, isolated_home: Path
 
 
 @pytest.mark.parametrize("content", [b"", b"this is not a database " * 100])
-def test_an_unfit_state_file_offers_nothing_and_says_nothing(
+def test_a_file_that_is_not_a_state_file_completes_nothing_silently(
     tab, tmp_path: Path, content: bytes
 ) -> None:
-    unfit = tmp_path / "unfit.db"
-    unfit.write_bytes(content)
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(content)
 
-    assert tab("wacoex channel show ", WACOEX_STATE=str(unfit)) == []
-    assert unfit.read_bytes() == content
+    assert tab("wacoex channel show ", WACOEX_STATE=str(broken)) == []
+    assert broken.read_bytes() == content
 
 
-def test_unfit_settings_offer_nothing_and_say_nothing(tab) -> None:
+def test_wrong_settings_complete_nothing_silently(tab) -> None:
     Path(".env").write_bytes(b"\xff\xfe")
 
     assert tab("wacoex channel show ") == []

@@ -41,7 +41,7 @@ def test_the_demo_is_five_acts_each_begun_by_a_line(shown):
     assert max(len(f"== {number}. {title}") for number, title in acts) <= 80
 
 
-def test_the_demo_interrupts_goes_on_and_settles(shown):
+def test_the_demo_interrupts_continues_and_settles(shown):
     assert "paused: it was interrupted" in shown.stdout
     assert "1 ambiguous" in shown.stdout
     assert shown.stdout.count(": completed") == 2
@@ -59,7 +59,7 @@ def test_the_demo_ends_with_the_verdict_and_what_to_type_next(shown):
 
 
 def test_the_demo_is_two_screens(shown):
-    # Without a terminal nothing is wrapped or drawn anew: each line counts as often as it fills 80.
+    # Without a terminal nothing is wrapped or redrawn: each line counts as often as it fills 80.
     printed = [*shown.stdout.splitlines(), *shown.stderr.splitlines()]
     lines = [line for line in printed if not line.startswith("sandbox: talking to")]
     assert sum(max(1, -(-len(line) // 80)) for line in lines) <= 120
@@ -71,7 +71,7 @@ def ended(tmp_path_factory) -> subprocess.CompletedProcess[str]:
     return demo(str(tmp_path_factory.mktemp("home")), "--all")
 
 
-def test_the_tour_sends_to_everybody_once_and_says_so(ended):
+def test_the_tour_sends_to_everybody_once_and_shows_it(ended):
     assert ended.returncode == 0, ended.stderr
     # How many arrive together is the network's affair too; that each arrives once is ours.
     assert re.search(
@@ -111,7 +111,7 @@ def test_the_tour_sends_through_respond_io_too(ended):
     assert re.search(r"^  3 recipients: (\d (delivered|read)(, )?)+$", ended.stdout, re.MULTILINE)
 
 
-def test_the_tour_shows_the_countdown_and_how_it_begins_anew(ended):
+def test_the_tour_shows_the_countdown_and_its_new_start(ended):
     lines = ended.stdout.splitlines()
     rows = [tuple(line.split("\t")[:2]) for line in lines if "\t" in line]
     stages = [row for row in rows if row[1] in {"shop", "corner"} and row[0].isalpha()]
@@ -133,7 +133,7 @@ def test_the_tour_receives_signed_webhooks(ended):
     assert re.search(r"^shop\t\d+\t1$", ended.stdout, re.MULTILINE)
 
 
-def test_the_tour_lets_a_channel_go_and_connects_it_again_with_proof(ended):
+def test_the_tour_offboards_a_channel_and_connects_it_again_with_proof(ended):
     rows = [line.split("\t") for line in ended.stdout.splitlines()]
     steps = {row[1]: row[0] for row in rows if len(row) == 5 and row[0] in ("done", "skipped")}
 

@@ -1,4 +1,4 @@
-"""README and docs are true: commands parse, blocks print what stands there, tables are whole."""
+"""README and docs are true: commands parse, blocks print what the page shows, tables are whole."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from docs.tools import pictures, reference
-from tests.support.consoles import PAGES, agrees, blocks, opened, plain, print_anew, words_of
+from tests.support.consoles import PAGES, agrees, blocks, opened, plain, print_again, words_of
 from wacoex_cli import errors
 from wacoex_cli.app import app
 from wacoex_cli.findings import catalogue, guides
@@ -87,7 +87,7 @@ def paths(command: Any, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
-def test_every_block_prints_what_stands_there(page: str) -> None:
+def test_every_block_prints_what_the_page_shows(page: str) -> None:
     differences = []
     with opened(page) as console:
         for block in blocks(page):
@@ -129,7 +129,7 @@ def test_every_command_in_the_text_parses(page: str, line: str) -> None:
     assert {word for word in words if word.startswith("-")} <= options, f"{page}: {line}"
 
 
-def test_a_difference_is_seen_and_times_are_none() -> None:
+def test_a_difference_is_seen_and_times_do_not_count() -> None:
     stands = ["ok  shop  in 12 days  2026-11-29 10:00 UTC", "..."]
 
     assert agrees(["ok shop  in 1 day  2027-01-02 23:59 UTC", "more", "lines"], stands)
@@ -140,16 +140,16 @@ def test_a_difference_is_seen_and_times_are_none() -> None:
 
 
 @pytest.mark.timeout(400)
-def test_printing_anew_changes_what_is_wrong_and_nothing_else(tmp_path: Path) -> None:
+def test_printing_again_changes_only_wrong_output(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     block = (
         "```console\n$ wacoex channel list --json | wc -l\n{}\n$ wacoex channel list\n...\n```\n"
     )
     page.write_text(f"# Page\n\n{block.format('?')}", encoding="utf-8")
 
-    assert print_anew(str(page), ()) == 1
+    assert print_again(str(page), ()) == 1
     assert page.read_text(encoding="utf-8") == f"# Page\n\n{block.format('1')}"
-    assert print_anew(str(page), ()) == 0
+    assert print_again(str(page), ()) == 0
 
 
 def test_a_wheel_carries_every_guide_and_the_man_page() -> None:
@@ -174,7 +174,7 @@ def test_every_link_leads_to_a_file(page: str) -> None:
         assert (ROOT / page).parent.joinpath(target).exists(), target
 
 
-def test_every_guide_stands_in_docs_and_in_the_readme() -> None:
+def test_every_guide_is_listed_in_docs_and_in_the_readme() -> None:
     assert {guide.id for guide in guides.everything()} == {
         *(Path(page).stem for page in PAGES if page.startswith("docs/")),
     } - {"architecture"}

@@ -148,7 +148,7 @@ def test_a_list_of_commands_wraps_instead_of_cutting(run) -> None:
     assert "             interrupted or killed.\n" in page
 
 
-def test_what_is_required_stands_without_braces(run) -> None:
+def test_required_parts_have_no_braces(run) -> None:
     assert "rename [OPTIONS] OLD NEW\n" in run("channel", "rename", "-h").out
 
 
@@ -162,7 +162,7 @@ def test_help_shows_examples_first_and_the_global_options_once(run, path: Path, 
     assert page.endswith("And the global options: wacoex --help\n") == (path != ())
 
 
-def test_the_options_of_a_long_command_stand_in_groups(run) -> None:
+def test_the_options_of_a_long_command_are_in_groups(run) -> None:
     page = run("broadcast", "send", "--help").out
     headings = re.findall(r"^([A-Z][a-z ]+):$", page, flags=re.MULTILINE)
 

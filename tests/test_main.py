@@ -68,14 +68,14 @@ def test_a_crash_shows_a_traceback_only_when_asked(run) -> None:
     assert "Traceback" in requests.err
 
 
-def test_an_argument_that_is_no_text_is_a_usage_error(run) -> None:
+def test_an_argument_that_is_not_text_is_a_usage_error(run) -> None:
     ended = run("channel", "add", "shop", "--phone", "+6560000001", "--owner", "Zo\udcc3")
 
     assert ended.code == 2
     assert ended.err.startswith("error: an argument is not text")
 
 
-def test_unfit_settings_are_told_as_json_when_asked(run) -> None:
+def test_wrong_settings_are_reported_as_json_when_asked(run) -> None:
     ended = run("channel", "list", "--json", env={"WACOEX_TIMEZONE": "Mars/Base"})
 
     assert ended.code == 2

@@ -45,7 +45,7 @@ def files_that_betray(directory: Path) -> list[Path]:
 
 @pytest.fixture
 def shop(run, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A channel of the sandbox with a token and an app secret of ours, and a planned broadcast."""
+    """A channel of the sandbox with our token and app secret, and a planned broadcast."""
     world = default_world()
     world.patch_token(TOKEN, {})
     world.patch_settings({"app_secret": APP_SECRET})
@@ -81,7 +81,7 @@ def shop(run, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     ],
     ids=lambda fault: f"{fault.kind}-{fault.code}-{fault.on}",
 )
-def test_a_run_with_faults_gives_nothing_away(
+def test_a_run_with_faults_shows_no_secret(
     run, shop: World, tmp_path: Path, caplog: pytest.LogCaptureFixture, how: tuple[str, ...],
     fault: Fault,
 ) -> None:  # fmt: skip
@@ -139,13 +139,13 @@ def test_an_answer_that_quotes_the_token_is_not_passed_on(
 
     assert ended.code in {4, 5, 6}
     assert "Traceback" in ended.err
-    # What Meta says about a refusal is told, with stars in place of the token.
+    # The output shows what Meta says about a refusal, with stars in place of the token.
     assert ("****" in ended.out + ended.err) == (form == "error" and status != 302)
     assert not betrayed(ended.out + ended.err)
     assert files_that_betray(tmp_path) == []
 
 
-def test_a_crash_with_its_traceback_gives_nothing_away(
+def test_a_crash_with_its_traceback_shows_no_secret(
     run, shop: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     healthy = httpx.AsyncClient._transport_for_url
@@ -182,9 +182,7 @@ def command_lines() -> Iterator[bytes]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs Linux's /proc")
-def test_a_sender_gives_nothing_away_while_it_lives_nor_when_it_is_killed(
-    run, shop: World, tmp_path: Path
-) -> None:
+def test_a_living_or_killed_sender_shows_no_secret(run, shop: World, tmp_path: Path) -> None:
     run(*PLAN)
     command = [sys.executable, "-m", "wacoex_cli", "broadcast", "send", "1", "--yes", *LOUD]
     sender = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

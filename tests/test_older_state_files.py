@@ -101,7 +101,7 @@ def test_the_channels_are_shown_with_what_was_known_of_them(run: Callable[..., A
 
 
 @pytest.mark.usefixtures("path")
-def test_the_countdown_goes_on_from_the_last_confirmation(run: Callable[..., Any]) -> None:
+def test_the_countdown_continues_from_the_last_confirmation(run: Callable[..., Any]) -> None:
     with freeze_time("2026-12-09T18:40:00Z"):
         checked = run("reminder", "check", "--json")
         answer = run("reminder", "notify", "--to", "json://127.0.0.1:9/", "--dry-run", "--json")
@@ -173,7 +173,7 @@ def test_a_large_file_says_that_it_is_brought_up_to_date(
     ],
 )
 @pytest.mark.usefixtures("path")
-def test_a_broadcast_stands_where_it_stood(
+def test_a_broadcast_keeps_its_status(
     run: Callable[..., Any], number: int, counts: dict[str, int], status: str
 ) -> None:
     shown = run("broadcast", "show", str(number), "--json").data
@@ -183,7 +183,7 @@ def test_a_broadcast_stands_where_it_stood(
 
 
 @pytest.mark.parametrize("number", [2, 3, 4])
-def test_a_broadcast_goes_on_with_exactly_its_open_rows(
+def test_a_broadcast_continues_with_exactly_its_open_rows(
     path: Path, world: World, run: Callable[..., Any], number: int
 ) -> None:
     before = of_broadcast(path, number)
@@ -211,7 +211,7 @@ def test_the_planned_broadcast_is_sent(path: Path, world: World, run: Callable[.
 
 
 @pytest.mark.usefixtures("path")
-def test_the_connection_goes_on_at_its_open_step(run: Callable[..., Any]) -> None:
+def test_the_connection_continues_at_its_open_step(run: Callable[..., Any]) -> None:
     shown = run("connect", "corner", "--check", "--json", tty=True)
 
     steps = {step["step"]: step["state"] for step in json.loads(shown.out)["data"]["steps"]}

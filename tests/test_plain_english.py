@@ -1,4 +1,6 @@
-"""Texts for users are plain English: no phrase of the list below, in no text they can meet.
+"""Texts for users are plain English: no text that they can meet holds a phrase of the list below.
+
+The same applies to the names, docstrings and comments of the tests, which show how wacoex behaves.
 
 `CONTRIBUTING.md` has the rules, a glossary, and pairs of before and after. A phrase comes onto the
 list when a reader stumbled over it.
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.user_texts import ROOT, Text, all_texts
+from tests.support.user_texts import ROOT, Text, all_texts, names_and_notes
 
 # A phrase, and what to write instead.
 BANNED = {
@@ -24,6 +26,7 @@ BANNED = {
     r"\b(?:did|does|do|could) not tell\b|\bnothing tells\b": "does not say, gives no answer",
     r"\btells? (?:of|that)\b": "reports, says that",
     r"\bminded\b|\bminds\b": "follows, keeps to",
+    r"\bwhoever\b|\bwhomever\b": "the person who, anybody who, the process that",
     r"\bone's\b": "the owner's, your",
     r"\bnobody is there\b|\bnobody is to be\b": "name what is missing",
     r"\bso many\b": "this many, how many, the number",
@@ -77,7 +80,6 @@ _PHRASES = {re.compile(pattern, re.IGNORECASE): instead for pattern, instead in 
 # Texts that may hold a phrase, each with its reason. A path ending in `/` is a directory.
 EXCEPTIONS: dict[str, str] = {
     "CONTRIBUTING.md": "it shows the phrases beside what to write instead",
-    "CHANGELOG.md": "what was released stays as it was written",
 }
 
 # Words that a page explains in parentheses where it first names them, or that explain others so.
@@ -124,6 +126,24 @@ def test_no_text_for_users_holds_a_banned_phrase(texts: list[Text]) -> None:
     assert not hits, "\n".join(["", *hits])
 
 
+def test_no_name_docstring_or_comment_of_a_test_holds_a_banned_phrase() -> None:
+    hits = [
+        hit
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for text in names_and_notes(path)
+        for hit in phrases_in(text)
+    ]
+    assert not hits, "\n".join(["", *hits])
+
+
+def test_names_docstrings_and_comments_of_code_are_read() -> None:
+    found = {text.words for text in names_and_notes(Path(__file__))}
+
+    assert "test names docstrings and comments of code are read" in found
+    assert "The banned phrases of a text, with its place and what to write." in found
+    assert "# A phrase, and what to write instead." in found
+
+
 def test_every_exception_is_still_needed(texts: list[Text]) -> None:
     idle = [
         path
@@ -148,7 +168,7 @@ def test_texts_of_every_kind_are_read(texts: list[Text]) -> None:
 @pytest.mark.parametrize(
     "words",
     ["nobody is there to be told", "`x` is no number", "1 recipients", "the value is unfit",
-     "there are none", "plan it anew", "it lies in the file", "say so"],
+     "there are none", "plan it anew", "it lies in the file", "say so", "whoever it is"],
 )  # fmt: skip
 def test_a_banned_phrase_is_found(words: str) -> None:
     assert phrases_in(Text("page.md", 1, words))
@@ -173,7 +193,7 @@ def test_an_explanation_is_missed() -> None:
     assert not unexplained("# A page\n\nThe `WABA` is a WABA (an account) here.\n", "WABA")
 
 
-# Nouns that a number stands before, and the places where it is surely not 1.
+# Nouns that a number comes before, and the places where it is surely not 1.
 _PLURALS = re.compile(
     r"^ (?:more |other |new |open |failed )?"
     r"(recipients|messages|rows|people|contacts|templates|requests|channels|events|files|lines)\b"
@@ -201,7 +221,7 @@ def raw_plurals(path: Path) -> list[str]:
 
 
 def test_a_number_and_its_noun_come_from_counted() -> None:
-    """`counted(1, "row")` says "1 row"; an f-string would say "1 rows"."""
+    """`counted(1, "row")` says "1 row"; an f-string would say `1 rows`."""
     hits = [
         hit
         for path in sorted((ROOT / "wacoex_cli").rglob("*.py"))

@@ -101,7 +101,7 @@ def test_completes_names_without_heavy_libraries(run, state, shell: str, offered
         **used,
     )
 
-    # platformdirs says where config.toml lies, here as everywhere; it costs a few milliseconds.
+    # platformdirs says where config.toml is, here as everywhere; it costs a few milliseconds.
     assert ended.stdout.splitlines() == [offered, "loaded: platformdirs"]
 
 
@@ -131,7 +131,7 @@ def test_only_the_command_that_is_used_is_loaded() -> None:
     assert ended.stdout.splitlines()[-1] == "loaded: wacoex_cli.channels.commands"
 
 
-def test_status_loads_nothing_of_broadcasts_and_journeys_where_there_are_none(run, state) -> None:
+def test_status_without_broadcasts_and_journeys_loads_nothing_of_them(run, state) -> None:
     used = {"WACOEX_STATE": str(state.path)}
     run("channel", "add", "shop", "--phone", "+6560000001", env=used)
     run("status", "--offline", env=used)  # brings the projections up to date

@@ -90,7 +90,7 @@ def _demand_text(arguments: list[str]) -> None:
 def _terminate(number: int, frame: object) -> None:
     import signal
 
-    if number == signal.SIGHUP:  # a terminal that closes is often told about twice
+    if number == signal.SIGHUP:  # a terminal that closes often sends two signals
         signal.signal(number, signal.SIG_IGN)
     sys.exit(143)  # SIGHUP counts as SIGTERM
 

@@ -72,7 +72,7 @@ class Attack:
         return Ended(process.returncode, out or "", err or "")
 
     def write_list(self, people: int, name: str = "list.csv") -> Path:
-        """A list of the first so many people; two lists share theirs."""
+        """A list of the first this many people; two lists share theirs."""
         path = self.home.directory / name
         lines = [f"{phone(place)},Person {place},{place}" for place in range(people)]
         path.write_text("\n".join(["phone,name,id", *lines, ""]), encoding="utf-8")
@@ -83,7 +83,7 @@ class Attack:
         return [row["recipient"] for row in self.sandbox.arrivals().rows if row["accepted"]]
 
     def judge(self, people: Sequence[str], *, open_rows: int = 0, meant: int = 0) -> None:
-        """Nobody twice, nobody but these people (E.164), all of them but the open rows.
+        """Nobody twice, only these people (E.164), and all of them except the open rows.
 
         `open_rows` are those that the program itself says it has not sent or does not know about,
         `meant` are second messages that a person asked for.
@@ -103,7 +103,7 @@ class Attack:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """One pretend Meta for all attacks of a test process; each begins it anew."""
+    """One pretend Meta for all attacks of a test process; each starts it again."""
     with running_sandbox() as found:
         yield found
 

@@ -42,7 +42,7 @@ def arrivals(attack: Attack) -> int:
 def end_after(
     attack: Attack, process: subprocess.Popen[str], number: int, how: signal.Signals
 ) -> Ended:
-    """End a command as soon as so many messages have arrived."""
+    """End a command as soon as this many messages have arrived."""
     while arrivals(attack) < number and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(how)
@@ -131,15 +131,15 @@ def reversed_csv(path: Path, rows: Sequence[tuple[str, ...]]) -> Path:
     return path
 
 
-def spelt_csv(path: Path, rows: Sequence[tuple[str, ...]]) -> Path:
+def respelled_csv(path: Path, rows: Sequence[tuple[str, ...]]) -> Path:
     """Brazil's ninth digit, Argentina's 9 and Mexico's 1 come and go; spaces too."""
-    spelt = {"+55": "+55 11 8{}", "+54": "+54 9 {}", "+52": "+52 1 {}"}
+    spellings = {"+55": "+55 11 8{}", "+54": "+54 9 {}", "+52": "+52 1 {}"}
     lines = []
     for number, *rest in rows:
         begin, country = number[:3], number[3:]
         if begin == "+55":
             country = number[7:]
-        written = spelt[begin].format(country) if begin in spelt else f"{begin} {country}"
+        written = spellings[begin].format(country) if begin in spellings else f"{begin} {country}"
         lines.append(",".join([f'"{written}"', *rest]))
     path.write_text("\n".join(["Phone number;name;id".replace(";", ","), *lines, ""]))
     return path
@@ -161,7 +161,7 @@ def workbook(path: Path, rows: Sequence[tuple[str, ...]]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("write", [reversed_csv, spelt_csv, ndjson, workbook])
+@pytest.mark.parametrize("write", [reversed_csv, respelled_csv, ndjson, workbook])
 def test_the_list_comes_in_another_form(
     attack: Attack, write: Callable[[Path, Sequence[tuple[str, ...]]], Path]
 ) -> None:
@@ -176,7 +176,7 @@ def test_the_list_comes_in_another_form(
     assert len(attack.arrived()) == len(set(attack.arrived())) == 12
 
 
-def test_a_longer_list_skips_who_has_it(attack: Attack) -> None:
+def test_a_longer_list_skips_people_who_have_the_message(attack: Attack) -> None:
     assert attack.run(*sending(attack.write_list(20))).code == 0
     longer = attack.write_list(30)
 
@@ -189,7 +189,7 @@ def test_a_longer_list_skips_who_has_it(attack: Attack) -> None:
     attack.judge(people(30))
 
 
-def test_a_repeat_is_meant(attack: Attack) -> None:
+def test_a_person_can_ask_for_a_repeat(attack: Attack) -> None:
     path = attack.write_list(40)
     assert attack.run(*sending(path)).code == 0
 
@@ -203,10 +203,10 @@ def test_a_repeat_is_meant(attack: Attack) -> None:
     attack.judge(people(40), meant=40)
 
 
-def test_a_plan_is_mended_and_planned_again(attack: Attack) -> None:
+def test_a_list_is_corrected_and_planned_again(attack: Attack) -> None:
     assert attack.run("broadcast", "plan", str(attack.write_list(10)), *TEMPLATE, *FIRST).code == 0
-    mended = attack.write_list(12)
-    planned = attack.run("broadcast", "plan", str(mended), *TEMPLATE, *FIRST)
+    corrected = attack.write_list(12)
+    planned = attack.run("broadcast", "plan", str(corrected), *TEMPLATE, *FIRST)
 
     assert planned.data["findings"] == []
     assert attack.run("broadcast", "send", "2", "--yes").code == 0
@@ -231,7 +231,7 @@ def test_failed_rows_are_sent_again(attack: Attack) -> None:
     attack.sandbox.control("POST", "faults", {"faults": [], "seed": 1})
     retried = attack.run("broadcast", "send", "1", "--retry-failed", "all", "--yes")
     assert (retried.code, retried.data["counts"]["accepted"]) == (0, 3)
-    # Now everybody has it, three of them from the retry.
+    # Now everybody has the message, three of them from the retry.
     error = refused(attack.run(*sending(path)))
     assert "10 of 10 people already have this message (broadcasts 1 and 2" in error["message"]
     attack.judge(numbers)

@@ -63,7 +63,7 @@ def repeated(piece: bytes, size: int) -> Iterator[bytes]:
 
 
 def rows_of(*pieces: bytes | Iterator[bytes]) -> Sheet:
-    """A sheet with a header and one person, then whatever stands in the pieces."""
+    """A sheet with a header and one person, then the content of the pieces."""
 
     def content() -> Iterator[bytes]:
         yield (HEADER + PERSON).encode()

@@ -44,7 +44,7 @@ def ask(attack: Attack, command: tuple[str, ...], url: str, **environ: str) -> E
     return attack.run(*command, environ={"WACOEX_META_BASE_URL": url, **environ})
 
 
-def test_auth_status_is_not_well_behind_a_captive_portal(attack: Attack) -> None:
+def test_auth_status_fails_behind_a_captive_portal(attack: Attack) -> None:
     for portal, (answer, why) in PORTALS.items():
         with answering(always(answer)) as url:
             ended = ask(attack, ("auth", "status"), url)
@@ -56,7 +56,7 @@ def test_auth_status_is_not_well_behind_a_captive_portal(attack: Attack) -> None
 @pytest.mark.parametrize(
     "portals", [["a redirect"], pytest.param(list(PORTALS), marks=pytest.mark.slow)]
 )
-def test_no_read_is_well_behind_a_captive_portal_or_says_that_a_message_went_out(
+def test_behind_a_captive_portal_no_read_succeeds_or_claims_a_sent_message(
     attack: Attack, portals: list[str]
 ) -> None:
     for portal in portals:

@@ -34,7 +34,7 @@ def on(path: Path) -> dict[str, Any]:
 
 
 def copy_alone(state: Path, target: Path) -> None:
-    """The database file, without what lies beside it."""
+    """The database file, without the files beside it."""
     target.parent.mkdir()
     shutil.copy2(state, target)
 
@@ -56,7 +56,7 @@ COPIES: list[Callable[[Path, Path], None]] = [copy_alone, copy_with_everything]
 def sent_by_the_original_and_refused_by(
     attack: Attack, copy: Path, number: str, verb: str = "send"
 ) -> None:
-    """Both are told to send; then the copy is adopted, and told again."""
+    """Both start to send; then the copy is adopted, and starts again."""
     original = attack.home.start("broadcast", verb, number, "--yes")
     refused = attack.run("broadcast", verb, number, "--yes", **on(copy))
     assert (refused.code, refused.codes) == (5, ["state_copied"])

@@ -123,7 +123,7 @@ def test_a_token_from_a_file_does_not_follow_even_if_the_dotenv_names_that_file(
     assert stranger.secrets == []
 
 
-def test_a_config_directory_that_the_dotenv_names_is_trusted_no_more(
+def test_a_config_directory_that_the_dotenv_names_is_not_trusted(
     attack: Attack, stranger: Stranger
 ) -> None:
     other = attack.home.directory / "theirs"

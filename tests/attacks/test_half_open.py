@@ -59,7 +59,7 @@ def listening(attack: Attack) -> Iterator[str]:
 
 @contextlib.contextmanager
 def half_open(url: str, count: int) -> Iterator[None]:
-    """So many connections, each with a part of a request, one kind after the other."""
+    """This many connections, each with a part of a request, one kind after the other."""
     port = urlsplit(url).port or 0
     with contextlib.ExitStack() as opened:
         for _, half in zip(range(count), itertools.cycle(HALVES), strict=False):

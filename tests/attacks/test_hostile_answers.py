@@ -33,7 +33,7 @@ LIKE_A_MEGABYTE = b"x" * 1024**2
 
 @cache
 def bomb(megabytes: int) -> bytes:
-    """So many megabytes of blanks after what a message that was taken looks like."""
+    """This many megabytes of blanks after what a message that was taken looks like."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     start = packer.compress(TAKEN) + packer.flush(zlib.Z_FULL_FLUSH)
     # After a full flush nothing depends on what came before: the same bytes may come again.
@@ -145,7 +145,7 @@ def only_sends(attack: Attack, hostile: Callable[[], Iterable[bytes]]) -> Answer
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kinds", [pytest.param(SHORT, id="short"), *EACH])
-def test_an_answer_in_bad_faith_leaves_the_row_open_and_memory_small(
+def test_a_hostile_answer_leaves_the_row_open_and_memory_small(
     attack: Attack, kinds: tuple[str, ...]
 ) -> None:
     for place, kind in enumerate(kinds):
@@ -160,7 +160,7 @@ def test_an_answer_in_bad_faith_leaves_the_row_open_and_memory_small(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", ["gzip bomb", "endless body", "trickle"])
-def test_sixty_answers_in_bad_faith_at_once_need_no_more(attack: Attack, kind: str) -> None:
+def test_sixty_hostile_answers_at_once_need_no_more_memory(attack: Attack, kind: str) -> None:
     hostile = trickle if kind == "trickle" else ANSWERS[kind]
     with answering(only_sends(attack, hostile)) as url:
         ended = sent_to(attack, url, 60)
@@ -174,7 +174,7 @@ def answer_with(kind: str, head: bytes) -> Iterable[bytes]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kinds", [pytest.param(SHORT[:1], id="short"), *EACH])
-def test_a_read_that_is_answered_in_bad_faith_is_a_clear_error(
+def test_a_hostile_answer_to_a_read_is_a_clear_error(
     attack: Attack, kinds: tuple[str, ...]
 ) -> None:
     for kind in kinds:

@@ -30,7 +30,7 @@ def planned(attack: Attack, people: int = PEOPLE) -> str:
 
 
 def killed_while_sending(attack: Attack, number: str, after: int = 12) -> None:
-    """Send, and kill the sender when so many messages have arrived."""
+    """Send, and kill the sender when this many messages have arrived."""
     process = attack.home.start("broadcast", "send", number, "--yes")
     while attack.sandbox.control("GET", "summary")["arrivals"] < after:
         time.sleep(0.01)

@@ -87,7 +87,7 @@ def notes(attack: Attack) -> set[tuple[str, str, int]]:
 
 
 def demand_sound(attack: Attack) -> None:
-    """Nothing that was printed lies in the state file."""
+    """Nothing that was printed is in the state file."""
     assert queried(attack, "PRAGMA integrity_check") == [("ok",)]
 
 
@@ -170,7 +170,7 @@ def test_a_terminal_that_closes_ends_the_run_in_order(attack: Attack) -> None:
     attack.judge(everybody(60))
 
 
-def test_under_nohup_the_broadcast_goes_on(attack: Attack) -> None:
+def test_under_nohup_the_broadcast_continues(attack: Attack) -> None:
     number = plan(attack)
     process = start(attack, "nohup", *PROGRAM, "broadcast", "send", number, "--yes")
     until_arrivals(attack, 5)
@@ -227,7 +227,7 @@ def start_at(attack: Attack, terminal: Terminal, *words: str) -> subprocess.Pope
     return process
 
 
-def test_a_terminal_that_is_torn_away(attack: Attack, terminal: Terminal) -> None:
+def test_a_terminal_that_vanishes(attack: Attack, terminal: Terminal) -> None:
     number = plan(attack, 60)
     process = start_at(attack, terminal, *PROGRAM, "broadcast", "send", number, "--yes")
     until_arrivals(attack, 10)
@@ -241,7 +241,7 @@ def test_a_terminal_that_is_torn_away(attack: Attack, terminal: Terminal) -> Non
     attack.judge(everybody(60))
 
 
-def test_a_terminal_that_is_torn_away_where_hanging_up_is_ignored(
+def test_a_terminal_that_vanishes_while_sighup_is_ignored(
     attack: Attack, terminal: Terminal
 ) -> None:
     number = plan(attack, 40)
@@ -256,7 +256,7 @@ def test_a_terminal_that_is_torn_away_where_hanging_up_is_ignored(
     attack.judge(everybody(40))
 
 
-def test_a_terminal_that_holds_its_output_holds_up_nobody(
+def test_a_terminal_that_stops_its_output_delays_nothing(
     attack: Attack, terminal: Terminal
 ) -> None:
     number = plan(attack, 60)
@@ -291,7 +291,7 @@ def test_a_question_without_an_answer_is_declined(
     assert attack.arrived() == []
 
 
-def test_a_reader_that_does_not_read_holds_up_nobody(attack: Attack) -> None:
+def test_a_reader_that_does_not_read_delays_nothing(attack: Attack) -> None:
     number = plan(attack, 60)
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4_096)
@@ -389,7 +389,7 @@ def test_the_verdict_of_a_check_survives_a_reader_that_leaves(attack: Attack) ->
     assert shell(attack, "wacoex status --offline | head -1").returncode == whole.returncode
 
 
-def test_doctor_tells_what_was_lost_until_it_can_be_written_again(attack: Attack) -> None:
+def test_doctor_reports_lost_output_until_output_works_again(attack: Attack) -> None:
     def found() -> list[str]:
         seen = attack.run("doctor", "--offline").data["findings"]
         return [entry["id"] for entry in seen if entry["id"] == "WX712"]

@@ -28,7 +28,7 @@ MEANT: dict[str, str] = {
     "+553188888888": "+5531988888888",
     "+5215512345678": "+525512345678",
 }
-# What is no number, and the words that must stand beside it.
+# A text that is not a number, and the words that must be beside it.
 NOT_MEANT: dict[str, str] = {
     "2026-11-01": "a date",
     "01.11.2026": "a date",
@@ -115,7 +115,7 @@ def write_workbook(path: Path, cells: list[str]) -> None:
     ],
     ids=["csv", "ndjson", "xlsx"],
 )
-def test_a_list_of_what_is_no_number(
+def test_a_list_of_texts_that_are_not_numbers(
     attack: Attack, name: str, write: Callable[[Path, list[str]], None], more: list[str]
 ) -> None:
     path = attack.home.directory / name
@@ -127,7 +127,7 @@ def test_a_list_of_what_is_no_number(
     attack.judge([*MEANT.values(), *more])
 
 
-def test_each_is_named_for_what_it_is(attack: Attack) -> None:
+def test_each_is_named_by_what_it_is(attack: Attack) -> None:
     path = attack.home.directory / "list.xlsx"
     write_workbook(path, ["0151 23456789", *NOT_MEANT])
     options = ("--template", "opening_hours", "--lang", "en_US", "--country", "DE")
@@ -145,7 +145,7 @@ def test_each_is_named_for_what_it_is(attack: Attack) -> None:
     ]
 
 
-def test_numbers_in_no_known_range_go_out_only_when_a_person_says_so(attack: Attack) -> None:
+def test_numbers_in_no_known_range_go_out_only_by_order_of_a_person(attack: Attack) -> None:
     path = attack.home.directory / "list.csv"
     write_csv(path, list(NO_RANGE))
     refused = send(attack, path)
@@ -156,7 +156,7 @@ def test_numbers_in_no_known_range_go_out_only_when_a_person_says_so(attack: Att
     attack.judge(list(NO_RANGE))
 
 
-def test_of_two_phone_columns_none_is_guessed(attack: Attack) -> None:
+def test_with_two_phone_columns_wacoex_does_not_guess(attack: Attack) -> None:
     path = attack.home.directory / "list.csv"
     path.write_text("Telefon,phone\n+4915123456780,+4915123456781\n", encoding="utf-8")
     refused = send(attack, path)
@@ -168,7 +168,7 @@ def test_of_two_phone_columns_none_is_guessed(attack: Attack) -> None:
     attack.judge(["+4915123456781"])
 
 
-def test_what_is_wrong_in_one_row_costs_that_row_only(attack: Attack) -> None:
+def test_a_mistake_in_one_row_costs_only_that_row(attack: Attack) -> None:
     path = attack.home.directory / "list.csv"
     rows = [
         "Customers of 2026;;",

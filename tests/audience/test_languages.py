@@ -142,7 +142,7 @@ def test_limits_are_those_of_each_language():
 
 
 @pytest.mark.parametrize("language", ["en_US", "de"])
-def test_a_row_has_the_key_that_it_has_in_its_language_alone(language):
+def test_the_key_of_a_row_does_not_depend_on_other_languages(language):
     versions = {"en_US": template("en_US"), "de": template("de", "{{2}} {{1}} {{3}}.")}
     given = [*GIVEN, ParameterSource("3", text="fixed")]
     made, sources = languages(versions["de"], fallback=versions["en_US"], given=given)

@@ -65,7 +65,7 @@ def test_a_header_is_not_looked_for_below_data() -> None:
         ("number,to", "number", ("to",), False),
     ],
 )
-def test_of_several_phone_columns_the_plan_says_which_was_taken(
+def test_the_plan_names_the_phone_column_that_it_used(
     columns: str, taken: str, others: tuple[str, ...], is_certain: bool
 ) -> None:
     with opened(columns) as recipients:
@@ -157,7 +157,7 @@ def test_rows_keep_their_numbers_across_the_pieces_a_sheet_is_read_in(gap: int, 
 
 
 @pytest.mark.parametrize("column", ["wa_id", "WA ID", "whatsapp id"])
-def test_ids_of_whatsapp_are_international_wherever_the_list_is_from(column: str) -> None:
+def test_whatsapp_ids_are_international_in_a_list_of_any_country(column: str) -> None:
     content = f"{column},name\n6591234567,A\n553188888888,B\n+4915123456789,C\n0151234567,D\n"
     assert [row.phone for row in opened(content)] == [
         *("+6591234567", "+553188888888", "+4915123456789"),

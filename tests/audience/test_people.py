@@ -56,7 +56,7 @@ def test_a_row_names_nobody_and_says_why(
     assert detail in (found.detail or "")
 
 
-def test_a_row_that_cannot_be_trusted_names_nobody_whatever_stands_in_it() -> None:
+def test_a_row_that_cannot_be_trusted_names_nobody() -> None:
     found = named_in(SourceRow(2, NUMBER, {}, "a date, no phone number", ANA), None)
 
     assert found == NamedPerson(reason=SkipReason.INVALID, detail="a date, no phone number")

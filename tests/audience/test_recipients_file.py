@@ -99,7 +99,7 @@ def test_a_pipe_given_as_a_path_is_read_too(tmp_path: Path) -> None:
     writer.join()
 
 
-def test_lines_are_those_of_the_file_also_after_quoted_line_breaks_and_blank_lines() -> None:
+def test_line_numbers_stay_right_after_quoted_line_breaks_and_blank_lines() -> None:
     content = '\n\nphone,note\n+651,"a\nb\nc"\n\n+652,x\n,\n+653,"y\n"\n+654,z\n'
     assert rows(content) == [(4, "+651"), (8, "+652"), (10, "+653"), (12, "+654")]
 
@@ -163,7 +163,7 @@ def test_cells_of_a_workbook_read_as_they_look() -> None:
     ]
 
 
-def test_a_time_of_day_in_a_workbook_stays() -> None:
+def test_a_time_of_day_in_a_workbook_is_kept() -> None:
     moment = datetime(2026, 11, 23, 9, 30)  # noqa: DTZ001
     assert read(workbook([("phone", "at"), ("1", moment)]))[1][0].values["at"] == "2026-11-23 09:30"
 
@@ -248,7 +248,7 @@ def test_the_phone_column_is_the_one_with_the_most_specific_name(columns: str, c
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "unreadable_file", "an old `.xls`"),
     ],
 )
-def test_an_unfit_file_is_refused_with_the_place_and_the_way_out(
+def test_a_file_that_cannot_be_used_is_refused_with_the_place_and_the_remedy(
     content: str | bytes, code: str, message: str
 ) -> None:
     error = refused(content)
@@ -264,7 +264,7 @@ def test_a_list_of_an_old_spreadsheet_is_read_as_windows_1252() -> None:
 
 
 @pytest.mark.parametrize("wanted", ["Contact", "contact", "CON-TACT"])
-def test_the_phone_column_can_be_said(wanted: str) -> None:
+def test_the_phone_column_can_be_named(wanted: str) -> None:
     content = io.BytesIO(b"phone,Contact\n+651,+652\n")
     with open_recipients(None, stdin=content, phone_column=wanted) as recipients:
         assert [row.phone for row in recipients] == ["+652"]
@@ -276,7 +276,7 @@ def test_a_phone_column_that_is_not_there_is_refused_with_the_nearest() -> None:
     assert (caught.value.code, caught.value.hint) == ("no_phone_column", "did you mean `Contact`?")
 
 
-def test_rows_in_which_nothing_can_be_seen_are_passed_over() -> None:
+def test_rows_that_look_empty_are_passed_over() -> None:
     assert rows("phone,name\n \u200b, \n\u200f,\u00a0\n+651,x\n") == [(4, "+651")]
 
 
@@ -290,7 +290,7 @@ def test_a_bad_byte_far_down_is_found_by_its_line() -> None:
     assert "line 20002 has the byte 0x81" in refused(content).message
 
 
-def test_a_missing_file_a_directory_and_a_closed_one_are_named(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_directory_are_named(tmp_path: Path) -> None:
     for path, why in ((tmp_path / "none.csv", "no such file"), (tmp_path, "is a directory")):
         with pytest.raises(UsageError, match=why) as caught:
             open_recipients(path)
@@ -316,7 +316,7 @@ CELL = st.text(st.characters(exclude_characters="\0\r", exclude_categories=["Cs"
 
 
 @given(st.lists(st.tuples(CELL, CELL)), st.sampled_from(",;\t"), st.sampled_from(["\n", "\r\n"]))
-def test_whatever_a_csv_writer_writes_comes_back(
+def test_everything_that_a_csv_writer_writes_is_read_back(
     records: list[tuple[str, str]], delimiter: str, end: str
 ) -> None:
     file = io.StringIO(newline="")
@@ -330,7 +330,7 @@ def test_whatever_a_csv_writer_writes_comes_back(
 
 
 @pytest.mark.parametrize("text", ["6.59E+10", "6,59E+10", "6.591234567e10", "'6.59E+10", "7E+9"])
-def test_a_number_a_spreadsheet_shortened_is_named_for_what_it_is(text: str) -> None:
+def test_a_number_that_a_spreadsheet_shortened_is_named_as_such(text: str) -> None:
     assert "its digits are lost" in why_invalid(text, "SG")
 
 
@@ -344,5 +344,5 @@ def test_a_number_a_spreadsheet_shortened_is_named_for_what_it_is(text: str) -> 
         ("call Ana", None, "not a phone number"),
     ],
 )
-def test_other_faults_have_their_own_words(text: str, country: str | None, said: str) -> None:
+def test_other_mistakes_have_their_own_messages(text: str, country: str | None, said: str) -> None:
     assert why_invalid(text, country) == said

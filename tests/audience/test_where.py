@@ -68,7 +68,7 @@ def test_the_time_of_a_day_does_not_matter():
     assert chosen("last_order <= 2026-10-01", {"last_order": "2026-10-01 23:59:59"}) == [True]
 
 
-def test_a_cell_that_is_no_date_is_never_before_or_after_one_and_is_counted():
+def test_a_cell_that_is_not_a_date_matches_no_date_comparison_and_is_counted():
     where = Where("last_order < 2027-01-01", COLUMNS)
     assert [where.chooses(row) for row in (ANA, BEN, {}, BEN)] == [True, False, False, False]
     assert where.unreadable["last_order"].to_json() == {
@@ -134,7 +134,7 @@ def test_a_cell_that_is_no_date_is_never_before_or_after_one_and_is_counted():
         ("(tier, city) = ('a', 'b')", "", ""),
     ],
 )
-def test_what_is_no_condition_over_the_columns_is_refused_with_its_place(text, position, said):
+def test_a_wrong_condition_is_refused_with_its_place(text, position, said):
     with pytest.raises(UsageError) as caught:
         Where(text, COLUMNS)
     assert caught.value.code == "bad_where"
@@ -156,14 +156,14 @@ def test_what_is_no_condition_over_the_columns_is_refused_with_its_place(text, p
         ("select = 'gold'", "in double quotes"),
     ],
 )
-def test_what_would_choose_the_wrong_people_is_refused_with_the_way_to_write_it(text, hint):
+def test_a_misleading_condition_is_refused_with_the_way_to_write_it(text, hint):
     with pytest.raises(UsageError) as refused:
         Where(text, COLUMNS)
 
     assert hint in str(refused.value.hint)
 
 
-def test_the_error_names_the_columns_and_the_one_that_was_meant():
+def test_the_error_names_the_columns_and_the_likely_one():
     with pytest.raises(UsageError) as caught:
         Where("teir = 'gold'", COLUMNS)
     hint = caught.value.hint or ""
@@ -274,7 +274,7 @@ CONDITIONS = st.recursive(
 
 @pytest.fixture(scope="module")
 def database():
-    # Written anew, without what the program uses.
+    # A second implementation, without the code of the program.
     def number(cell):
         text = cell.strip()
         digits = text.lstrip("+-")

@@ -1,4 +1,4 @@
-"""Defaults, letters, dates and amounts: what becomes of the cells of a list."""
+"""Defaults, letters, dates and amounts: how the cells of a list are changed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_name_gets_its_capitals(cell, written):
 
 
 @given(st.text(min_size=1).filter(str.strip))
-def test_a_titled_name_stays_as_it_is_when_it_is_titled_again(name):
+def test_capitalising_a_name_twice_changes_nothing(name):
     assert title(title(name)) == title(name)
 
 
@@ -101,7 +101,7 @@ def test_the_language_is_the_template_s_and_the_country_the_recipient_s():
     assert worded("2026-03-12", "date:short", phone="id:ABC") == "3/12/26"
 
 
-def test_a_locale_is_for_everybody_and_reads_what_can_be_two_things():
+def test_a_locale_applies_to_everybody_and_settles_ambiguous_values():
     assert worded("3/4/2026", "date:long", locale="en_GB") == "3 April 2026"
     assert worded("3/4/2026", "date:long", locale="en-US") == "March 4, 2026"
     assert worded("1.234", "money:EUR", locale="de_DE") == "1.234,00 €"
@@ -129,7 +129,7 @@ def test_nothing_is_guessed(format, cell, why):
     st.decimals(min_value=-(10**9), max_value=10**9, places=2),
     st.sampled_from(["en_SG", "de_DE", "fr_FR", "pt_BR", "de_CH", "es_MX", "id_ID"]),
 )
-def test_what_a_country_writes_is_read_back(amount, code):
+def test_text_in_the_format_of_a_country_is_read_back(amount, code):
     locale = Locale.parse(code)
     written = format_decimal(amount, locale=locale, decimal_quantization=False)
 
@@ -158,13 +158,13 @@ def test_a_plain_figure_is_written_as_babel_writes_it(figure, code, currency):
 
 @pytest.mark.parametrize("cell", ["1" * 25, "1" * 21 + ".2345"])
 @pytest.mark.parametrize("format", ["number", "money:SGD"])
-def test_more_digits_than_anybody_counts_are_no_number(cell, format):
+def test_too_many_digits_are_not_a_number(cell, format):
     with pytest.raises(ValueError, match="more than 24 digits"):
         worded(cell, format)
 
 
 @given(st.decimals(min_value=0, max_value=10**9, places=4))
-def test_a_plain_number_is_never_another(amount):
+def test_a_plain_number_is_never_changed(amount):
     assert read_number(f"{amount:f}") == Decimal(amount)
 
 
@@ -203,7 +203,7 @@ def test_a_cell_that_counts_as_empty_gets_the_default(cell):
 
 
 @pytest.mark.parametrize("name", ["Nan", "Null", "NaN a", "--", "N/A", "none", "Nil", "nAn"])
-def test_a_name_that_only_looks_so_is_a_name(name):
+def test_a_name_that_only_looks_empty_is_a_name(name):
     assert not is_nothing(name)
     assert fill(with_defaults(SOURCES, {"1": "there"}), {"name": name, "amount": "5"}) == (
         name,
@@ -211,7 +211,7 @@ def test_a_name_that_only_looks_so_is_a_name(name):
     )
 
 
-def test_a_default_is_said_as_it_was_typed():
+def test_a_default_is_used_as_it_was_typed():
     sources = with_defaults(SOURCES, {"1": "dear customer"})
     wording = CellWording(template(), sources, {"1": "title"})
 
@@ -247,7 +247,7 @@ def test_the_plan_shows_what_the_format_changes_first():
         ("name", "title", None, "names no placeholder that is filled"),
     ],
 )
-def test_a_format_that_cannot_be_is_refused(key, format, locale, said):
+def test_an_impossible_format_is_refused(key, format, locale, said):
     with pytest.raises(UsageError, match=said):
         CellWording(template(), SOURCES, {key: format}, locale)
 
@@ -259,6 +259,6 @@ def test_the_name_of_a_column_is_answered_with_its_placeholder():
     assert "--default 1=..." in (refused.value.hint or "")
 
 
-def test_what_is_the_same_for_all_takes_no_default():
+def test_a_value_for_all_takes_no_default():
     with pytest.raises(UsageError, match="everybody gets the same"):
         with_defaults((ParameterSource("1", text="you"),), {"1": "there"})

@@ -103,7 +103,7 @@ def test_a_number_reads_as_its_format_shows_it(value: float, number_format: str,
     assert shown(value, number_format) == text
 
 
-def test_a_shortened_number_and_an_apostrophe_reach_the_plan_as_they_stand() -> None:
+def test_a_shortened_number_and_an_apostrophe_reach_the_plan_unchanged() -> None:
     book = openpyxl.Workbook()
     for line in (["phone"], ["6.59E+10"], ["'+6591234567"]):
         book.active.append(line)
@@ -155,7 +155,7 @@ def test_a_damaged_row_is_refused(row: str) -> None:
     assert "cannot be read as an Excel workbook" in refused(zipped(parts(HEADER + row))).message
 
 
-def test_what_is_no_workbook_or_broken_is_refused() -> None:
+def test_a_broken_or_wrong_workbook_is_refused() -> None:
     whole = zipped(parts(HEADER))
     hidden = parts(HEADER)["xl/workbook.xml"].replace("<sheet ", '<sheet state="veryHidden" ')
     refused(whole[: len(whole) // 2])
@@ -177,7 +177,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20).filter(
 
 
 @given(st.lists(st.tuples(TEXT, st.integers(-(10**14), 10**14)), max_size=5))
-def test_whatever_a_program_writes_comes_back(records: list[tuple[str, int]]) -> None:
+def test_everything_that_a_program_writes_is_read_back(records: list[tuple[str, int]]) -> None:
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet()
     sheet.append(["phone", "count"])

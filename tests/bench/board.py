@@ -33,7 +33,7 @@ _PROGRAM = (sys.executable, "-m", "wacoex_cli")
 
 
 def populate(world: World, count: int, *, accounts: int) -> list[str]:
-    """Put numbers into so many accounts; returns the lines that `channel import` takes."""
+    """Put numbers into this many accounts; returns the lines that `channel import` takes."""
     lines = ["name,phone,phone_number_id,waba_id"]
     number, account = world.nodes[PHONE_NUMBER_ID], world.nodes[WABA_ID]
     for place in range(count):
@@ -51,7 +51,7 @@ def populate(world: World, count: int, *, accounts: int) -> list[str]:
 
 
 def seconds_of_status(count: int, *, accounts: int) -> float:
-    """How long `wacoex status` takes for so many channels, in a home of its own."""
+    """How long `wacoex status` takes for this many channels, in a home of its own."""
     world = default_world()
     lines = populate(world, count, accounts=accounts)
     with tempfile.TemporaryDirectory(prefix="wacoex-bench-") as name, running(world) as base_url:

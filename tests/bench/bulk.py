@@ -42,7 +42,7 @@ _STATES = ("accepted", "delivered", "read", "failed", "rejected", "pending", "sk
 
 
 def fill_broadcast(state: State, rows: int, now: datetime) -> int:
-    """A finished broadcast of so many people, in all states; gives its number."""
+    """A finished broadcast of this many people, in all states; gives its number."""
     with state.transaction():
         template = json.dumps({"name": "news", "language": "en", "category": "MARKETING"})
         number = Broadcasts(state).start_draft(**{**DRAFT, "template": template}, now=now)

@@ -68,7 +68,7 @@ def _await_recovery(sandbox: Sandbox, returned: float) -> float:
 
 
 def strays() -> None:
-    """One percent of all messages is refused for reasons that no pace can heal."""
+    """One percent of all messages is refused for reasons that no pace can change."""
     recipients = 2_400
     stray = {"kind": "throttled", "probability": 0.01}
     with bench(AFTER_300_MS, stray) as (sandbox, home):

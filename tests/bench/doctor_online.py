@@ -10,8 +10,8 @@ Two minutes. The channels are in one account, in 200 and in 1,000.
   a `doctor` that asks about each channel by itself, which makes three reads (its number, the
   webhooks of our app, the template of its broadcast). They are made with the same client and as
   many at once (48), in a process of their own; what `doctor` does beside asking comes on top.
-- In many accounts: nobody is `unknown` because the time ran out, and the time is near what so many
-  reads take, 48 at once.
+- In many accounts: nobody is `unknown` because the time ran out, and the time is near what
+  this many reads take, 48 at once.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ class Course(NamedTuple):
 
     @property
     def least_seconds(self) -> float:
-        """What so many reads take, 48 at once, and what else there is to do."""
+        """What this many reads take, 48 at once, and what else there is to do."""
         return self.at_once + self.reads / AT_ONCE * _ANSWER_SECONDS
 
 
 def course_of_doctor(world: World, accounts: int) -> Course:
     """Let `doctor` look at all channels, with the delay and without it.
 
-    In one account each channel has a broadcast that is to be sent.
+    In one account each channel has a planned broadcast.
     """
     lines = populate(world, CHANNELS, accounts=accounts)
     with tempfile.TemporaryDirectory(prefix="wacoex-bench-") as name, running(world) as base_url:

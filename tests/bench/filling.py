@@ -50,7 +50,7 @@ _AT_ONCE = 20_000
 
 
 def fill(state_path: Path, channels: int = 1_000, events: int = 1_000_000) -> None:
-    """Make a state file of so many channels, whose events are spread over the last 60 days."""
+    """Make a state file of this many channels, whose events are spread over the last 60 days."""
     state = open_state(state_path)
     with contextlib.closing(state):
         now = datetime.now(UTC)

@@ -56,7 +56,7 @@ class Sandbox:
         self._client = client
 
     def control(self, method: str, name: str, body: object = None) -> dict[str, Any]:
-        """One control call; raises for an answer that is no success."""
+        """One control call; raises for an answer other than success."""
         response = self._client.request(method, f"{self.base_url}/_sandbox/{name}", json=body)
         response.raise_for_status()
         found: dict[str, Any] = response.json()
@@ -123,7 +123,7 @@ class Home:
         return process
 
     def end_all(self) -> None:
-        """Kill what still runs: it would send to whoever uses the sandbox next."""
+        """Kill what still runs: it would send to the next user of the sandbox."""
         for process in self._started:
             if process.poll() is None:
                 process.kill()
@@ -198,7 +198,7 @@ def finished(process: subprocess.Popen[str], *, interrupted: bool = False) -> di
 
 @contextlib.contextmanager
 def bench(*faults: dict[str, Any]) -> Iterator[tuple[Sandbox, Home]]:
-    """A sandbox where these faults stand, and a home that knows its numbers."""
+    """A sandbox with these faults, and a home that knows its numbers."""
     with running_sandbox() as sandbox, home_at(sandbox, *faults) as home:
         yield sandbox, home
 
@@ -216,7 +216,7 @@ def running_sandbox() -> Iterator[Sandbox]:
 
 @contextlib.contextmanager
 def home_at(sandbox: Sandbox, *faults: dict[str, Any]) -> Iterator[Home]:
-    """A home that knows the numbers of a sandbox, which begins anew with these faults."""
+    """A home that knows the numbers of a sandbox, which starts again with these faults."""
     fit = {
         "is_on_biz_app": True,
         "whatsapp_business_manager_messaging_limit": "TIER_UNLIMITED",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 RECIPIENTS = 1_000
 KILLS = 50
-# Of the faults one percent each: one refuses for good, three leave it open. At most so many are
+# Of the faults one percent each: one refuses for good, three leave it open. At most this many are
 # expected, with three standard deviations (0.1 % of the runs have more).
 REFUSED, UNANSWERED = 10 + 9, 30 + 16
 TROUBLE: tuple[dict[str, Any], ...] = (
@@ -81,7 +81,7 @@ def kill_again_and_again(sandbox: Sandbox, home: Home, broadcast_id: int) -> lis
 
 
 def measure(title: str, *faults: dict[str, Any]) -> None:
-    """Kill, let the last sender finish, and print what became of everybody."""
+    """Kill, let the last sender finish, and print what happened to everybody."""
     with bench(AFTER_300_MS, *faults) as (sandbox, home):
         broadcast_id = int(home.plan(RECIPIENTS))
         in_flight = kill_again_and_again(sandbox, home, broadcast_id)

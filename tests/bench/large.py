@@ -88,7 +88,7 @@ def repeat(home: Home) -> None:
     started = time.monotonic()
     planning = home.start_planning(MILLION)
     said, usage = used_by(planning)
-    # Nobody is left of its million, and it says so.
+    # Nobody is left of its million, and it reports that.
     if planning.returncode:
         sys.exit(f"a command failed: {said}")
     show(

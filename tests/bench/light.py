@@ -46,7 +46,7 @@ def phone_of(number: int) -> str:
 
 
 def world_of(numbers: int) -> World:
-    """A pretend Meta with so many numbers in one account."""
+    """A pretend Meta with this many numbers in one account."""
     world = default_world()
     model = world.nodes[PHONE_NUMBER_ID]
     for number in range(numbers):
@@ -90,7 +90,7 @@ class Light:
     async def ask_sandbox(
         self, method: str, path: str, headers: dict[str, str], body: bytes
     ) -> bytes:
-        """The answer of the sandbox to what is no message."""
+        """The answer of the sandbox to a request other than a message."""
         kept: dict[str, str] = {
             name: headers[name] for name in ("authorization", "content-type") if name in headers
         }

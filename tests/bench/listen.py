@@ -178,7 +178,7 @@ def lost(state: Path, answered: list[tuple[int, float]]) -> int:
 
 
 def most_memory(process: subprocess.Popen[bytes]) -> float:
-    """The most memory the process ever had, in MiB; 0 where the system does not tell."""
+    """The most memory the process ever had, in MiB; 0 where the system gives no figure."""
     with contextlib.suppress(OSError):
         lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024

@@ -24,7 +24,7 @@ from tests.bench.figures import Figure, finish, show
 from tests.bench.many_events import CHANNELS, EVENTS, TRIES, run
 
 FEWER = 10
-"""So many times fewer events has the state file that is compared with."""
+"""This many times fewer events has the state file that is compared with."""
 _OF_ALL_CHANNELS = {"status --offline --json": 1.3, "doctor --offline --json": 1.5}
 _OF_POPULATED_CHANNELS = {"status --offline --json": 2.1, "doctor --offline --json": 2.2}
 _OF_A_CHANNEL = (

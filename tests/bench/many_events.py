@@ -45,7 +45,7 @@ _OTHERS = {
     "state backup copy.db": 60,
     "state prune --older-than 365 --dry-run": 3,
 }
-_CHECKS = ("reminder check", "status", "doctor")  # any exit status of theirs is an answer
+_CHECKS = ("reminder check", "status", "doctor")  # any exit status is an answer
 
 
 class Cost(NamedTuple):

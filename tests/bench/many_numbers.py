@@ -107,7 +107,7 @@ class Run:
         return max(used.memory for used in self.used) / 1024**2
 
     def arrivals(self, expected: int, refused: float = 0) -> tuple[Figure, ...]:
-        """Whether all have come, each once, and at most so many of them were refused."""
+        """Whether all have come, each once, and at most this many of them were refused."""
         return (
             Figure("messages that arrived", len(self.moments), expected, expected),
             Figure("sent twice", self.twice, at_most=0),
@@ -215,7 +215,7 @@ def _like(state: State, model: Broadcast, number: int, messages: int) -> int:
 
 
 def sent(numbers: int, messages: int, commands: int = 1) -> Run:
-    """Send `messages` of every number, from so many commands at once."""
+    """Send `messages` of every number, from this many commands at once."""
     with (
         light_server(numbers) as base_url,
         _started(base_url, numbers, messages, commands) as running,
@@ -257,7 +257,7 @@ def sent_beside_bare(messages: int) -> tuple[Run, Run]:
 def _started(
     base_url: str, numbers: int, messages: int, commands: int = 1
 ) -> Iterator[list[subprocess.Popen[str]]]:
-    """Commands that send so many messages of every number."""
+    """Commands that send this many messages of every number."""
     with tempfile.TemporaryDirectory(prefix="wacoex-bench-") as name:
         home = Home(Path(name), base_url)
         ids = [str(number) for number in plan_all(home, numbers, messages)]

@@ -54,7 +54,7 @@ LINE = "wacoex channel show s"
 class Case(NamedTuple):
     """A command line, or with `environ` a TAB, and how often bare Python it may take.
 
-    A cold one reads its settings anew.
+    A cold one reads its settings again.
     """
 
     words: tuple[str, ...]

@@ -3,7 +3,7 @@
     python -m tests.bench.storms         all of it, about fifteen minutes
     python -m tests.bench.storms busy    only the part beside two busy processes
 
-Answers come after 300 ms. The server dates what arrives; it goes before others where the system
+Answers come after 300 ms. The server dates what arrives; it has priority where the system
 allows that, and a run in which the server itself was held up is repeated.
 """
 
@@ -100,7 +100,7 @@ def lasting_limit() -> None:
 
 @contextlib.contextmanager
 def _hogs(number: int) -> Iterator[None]:
-    """So many processes beside it that take all the time they get."""
+    """This many processes beside it that take all the time they get."""
     hogs = [subprocess.Popen([sys.executable, "-c", _HOG]) for _ in range(number)]
     try:
         yield
@@ -120,7 +120,7 @@ def _send_all(sandbox: Sandbox, home: Home, hogs: int) -> tuple[Arrivals, float]
 
 
 def busy(hogs: int, at_least: float) -> None:
-    """Three runs beside so many processes that take all they get."""
+    """Three runs beside this many processes that take all they get."""
     beside = f"beside {hogs} busy processes" if hogs else "on a computer that does nothing else"
     repeated, run = 0, 1
     while run <= RUNS:

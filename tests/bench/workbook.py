@@ -51,8 +51,8 @@ def write_workbook(
 ) -> None:
     """Write a workbook quickly, from the XML of its rows and of the texts they share.
 
-    `before` stands above the sheet's first tag. `extra` parts are written as they are; with
-    `declared` they are taken as packed already, and said to have so many bytes unpacked.
+    `before` is above the sheet's first tag. `extra` parts are written as they are; with
+    `declared` they are taken as packed already, and said to have this many bytes unpacked.
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         numbers = range(1, more_sheets + 2)
@@ -104,7 +104,7 @@ def _links(links: str) -> str:
 
 
 def write_people(path: Path, people: int) -> None:
-    """Write phone, name and id of so many people, texts shared as Excel does."""
+    """Write phone, name and id of this many people, texts shared as Excel does."""
     header = "".join(f'<c r="{c}1" t="s"><v>{n}</v></c>' for n, c in enumerate("ABC"))
     rows = (
         f'<row r="{place + 2}"><c r="A{place + 2}" t="s"><v>{2 * place + 3}</v></c>'

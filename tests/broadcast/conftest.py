@@ -159,7 +159,7 @@ class Shop:
         return path
 
     def plan(self, people: int | Path, template: str = "opening_hours", **request: Any) -> Planned:
-        """Plan for a file, or for so many people. `parameters` name columns, `texts` give texts."""
+        """Plan for a file or this many people. `parameters` name columns, `texts` give texts."""
         source = self.people(people) if isinstance(people, int) else people
         given = given_by(request.pop("parameters", {}), request.pop("texts", {}))
         given = request.pop("sources", given)
@@ -183,7 +183,7 @@ class Shop:
         return asyncio.run(self._send(broadcast, wanted, during, exchange_seconds))
 
     def resume(self, broadcast: Broadcast, **how: Any) -> Sent:
-        """Go on with a broadcast as it stands now."""
+        """Continue a broadcast from its current state."""
         return self.send(self.current(broadcast), **how)
 
     def current(self, broadcast: Broadcast) -> Broadcast:
@@ -191,7 +191,7 @@ class Shop:
         return Broadcasts(self.state).get(broadcast.broadcast_id)
 
     def faults(self, *faults: Fault) -> None:
-        """Let exactly these faults stand."""
+        """Set exactly these faults."""
         self.world.faults.replace(faults, seed=1)
 
     def rows(self, broadcast: Broadcast) -> dict[int, Row]:
@@ -311,7 +311,7 @@ def cli(run: Callable[..., Any], shop: Shop) -> Callable[..., Any]:
 
 @pytest.fixture
 def plan_rows(state: State) -> Callable[[int], int]:
-    """Plan so many rows without a file and without Meta; gives the broadcast's id."""
+    """Plan this many rows without a file and without Meta; gives the broadcast's id."""
     now = SystemClock().now()
 
     def plan_them(rows: int) -> int:

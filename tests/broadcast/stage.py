@@ -2,7 +2,7 @@
 
 Each command is a child process (fork) that works on real files and may be killed at any instant.
 Time, the network and the pretend Meta are here, in the parent. A child that waits or sends asks
-its parent and stands still until it gets its turn: one runs at a time, in an order that the test
+its parent and waits until it gets its turn: one runs at a time, in an order that the test
 chooses, so a run is the same each time it is played.
 """
 
@@ -501,7 +501,7 @@ class _Workspace(Workspace):
 class _Mortal:
     """A state file whose process may die before and after each commit.
 
-    After one, whoever else runs may get its turn.
+    After one, another task may get its turn.
     """
 
     def __init__(self, inner: State, parent: Any) -> None:

@@ -1,6 +1,6 @@
 """Templates of every type: wacoex sends what `pywa`, another reading of Meta's pages, sends.
 
-`FAULTS` names each difference that is one of pywa, with the page of Meta that says so.
+`FAULTS` names each difference that is a fault of pywa, with the page of Meta that shows it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ SHOP = {"catalog": "77", "card.0.header": "A-1", "card.1.header": "A-2"}
 
 
 def in_cards(count: int, **values: str) -> dict[str, str]:
-    """The same values in each card, told apart by the card's number."""
+    """The same values in each card, distinguished by the card's number."""
     return {
         f"card.{card}.{key.replace('_', '.')}": f"{value}{card}"
         for card in range(count)
@@ -298,7 +298,7 @@ def button_params(index: int, part: Part, key: str, case: Case) -> list[Any]:
 
 
 def params_in(parts: Sequence[Part], prefix: str, case: Case) -> Iterator[Any]:
-    """The parameters of pywa for the components, each where it stands in the template."""
+    """The parameters of pywa for the components, each at its place in the template."""
     for part in parts:
         kind = part["type"]
         if kind == "HEADER":
@@ -348,7 +348,7 @@ def sent_by_pywa(case: Case, to: str, tracker: str) -> Part:
 
 
 def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every value with where it stands, as Meta reads it.
+    """Every value with its place, as Meta reads it.
 
     Meta takes types in small and in capital letters, and an index as a number or as its text
     (its pages have both: templates/marketing-templates/coupon-templates and mpm-templates).
@@ -400,7 +400,7 @@ def test_every_type_of_template_is_sent_as_pywa_sends_it(shop, world):
     assert seen_faults == faults
 
 
-def test_a_named_fault_of_pywa_is_no_more_than_what_is_said_of_it():
+def test_a_named_fault_of_pywa_is_exactly_as_described():
     by_name = {case.name: case for case in CASES}
 
     def theirs(name: str) -> dict[str, Any]:

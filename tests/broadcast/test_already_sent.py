@@ -95,7 +95,7 @@ def test_the_schema_step_gives_the_same_keys(phone: str, values: list[str]) -> N
     assert -(2**63) <= key < 2**63
 
 
-def test_what_makes_a_message_another_one() -> None:
+def test_which_changes_make_another_message() -> None:
     key = message_key(TEMPLATE, SOURCES)("+5511987654321", '["Ana"]')
     spanish = TEMPLATE.replace("en_US", "es")
     header = SOURCES.replace('"1"', '"header.1"')
@@ -110,7 +110,7 @@ def test_what_makes_a_message_another_one() -> None:
 # What counts
 
 
-def test_who_got_it_is_counted_for_72_hours(shop: Shop) -> None:
+def test_people_who_got_the_message_are_counted_for_72_hours(shop: Shop) -> None:
     shop.send(shop.planned(3))
     later = shop.planned(5)
     assert said(shop, later) == [
@@ -142,7 +142,7 @@ def test_who_got_it_is_counted_for_72_hours(shop: Shop) -> None:
     ],
 )
 @pytest.mark.parametrize("status", ["completed", "cancelled"])
-def test_what_became_of_the_other_row_decides(
+def test_the_state_of_the_other_row_decides(
     shop: Shop, row_state: str, counts: bool, status: str
 ) -> None:
     first, second = shop.planned(1), shop.planned(1)
@@ -164,7 +164,7 @@ def test_what_became_of_the_other_row_decides(
     ("status", "counts"),
     [("sending", True), ("paused", True), ("completed", False), ("cancelled", False)],
 )
-def test_open_rows_count_while_their_broadcast_may_go_on(
+def test_open_rows_count_while_their_broadcast_may_continue(
     shop: Shop, status: str, counts: bool
 ) -> None:
     shop.planned(2)
@@ -184,7 +184,7 @@ def test_open_rows_count_while_their_broadcast_may_go_on(
         ]
 
 
-def test_a_test_message_counts_for_nobody(shop: Shop) -> None:
+def test_a_test_message_does_not_count(shop: Shop) -> None:
     for _ in range(2):
         planned = shop.plan(2)
         assert planned.findings == ()
@@ -335,7 +335,7 @@ class Sender:
     def __init__(self, state: Any, ledger: Ledger, broadcast: Broadcast, order: Order) -> None:
         self.state = state
         self._process = _LockedRun(state, broadcast, ledger.clock)
-        provider: Any = SimpleNamespace(endpoint=None, told_limit=lambda: None)
+        provider: Any = SimpleNamespace(endpoint=None, stated_limit=lambda: None)
         self.run = self._process.begin(provider, ledger.channel, order)
         self.guard = RunGuard(state, ledger.clock, self.run)
         self._now = ledger.clock.now
@@ -376,7 +376,9 @@ def test_a_hit_at_the_claim_pauses_the_broadcast(state: State, clock: Any) -> No
     assert decision["decision"].startswith("again: 1 of 3 people already have this message")
 
 
-def test_a_hit_at_the_claim_is_skipped_where_that_was_said(state: State, clock: Any) -> None:
+def test_a_hit_at_the_claim_is_skipped_when_a_person_asked_for_that(
+    state: State, clock: Any
+) -> None:
     ledger = Ledger(state, clock, [[1, 2, 3], [3, 2, 1]])
     first, second = ledger.broadcasts
     running = Sender(state, ledger, second, Order(repeats=RepeatPolicy.SKIPPED))
@@ -391,7 +393,7 @@ def test_a_hit_at_the_claim_is_skipped_where_that_was_said(state: State, clock: 
     assert Broadcasts(state).get(second.broadcast_id).status is Status.COMPLETED
 
 
-def test_what_was_sent_lately_is_not_pruned(state: State, clock: Any) -> None:
+def test_recent_broadcasts_are_not_pruned(state: State, clock: Any) -> None:
     ledger = Ledger(state, clock, [[1], [2]])
     sender = Sender(state, ledger, ledger.broadcasts[0], Order())
     sender.claim()
@@ -535,7 +537,7 @@ def starts(tmp_path: Path, clock: Any) -> Starts:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("examples", [30, pytest.param(300, marks=pytest.mark.slow)])
-def test_of_several_starts_at_once_one_goes_on_and_nobody_gets_it_twice(
+def test_of_several_starts_at_once_one_continues_and_nobody_gets_it_twice(
     starts: Starts, examples: int
 ) -> None:
     @given(lists=LISTS | SAME_LISTS, order=STRETCHES)

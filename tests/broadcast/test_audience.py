@@ -74,7 +74,7 @@ def wrote(shop, *contacts, seconds=60.0):
         EventLog(shop.state).store([payload], Via.LISTEN, shop.clock.now())
 
 
-def test_where_chooses_and_the_plan_says_how_many_it_left_out_and_why(shop, cli, people):
+def test_where_chooses_people_and_the_plan_says_how_many_it_left_out_and_why(shop, cli, people):
     planned = cli("broadcast", "plan", people, *MESSAGE, *FILLED, "--where", GOLD, "--json")
 
     assert planned.data["recipients"] == 1 and phones(shop, planned) == ["1"]
@@ -119,7 +119,7 @@ def test_a_wrong_condition_plans_nothing(shop, cli, people, condition, said, hin
     assert not shop.state.rows("SELECT 1 FROM broadcasts")
 
 
-def test_where_that_holds_for_nobody_says_so(cli, people):
+def test_a_condition_that_matches_nobody_is_an_error(cli, people):
     planned = cli("broadcast", "plan", people, *PLAIN, "--where", "tier = 'GOLD'", "--json")
     [error] = planned.envelope["errors"]
     assert error["code"] == "no_recipients" and "--where" in error["hint"]
@@ -139,7 +139,9 @@ def test_where_that_holds_for_nobody_says_so(cli, people):
         ("broadcast:1:delivered,-read", "3"),
     ],
 )
-def test_people_of_a_broadcast_by_what_became_of_it(shop, cli, sent, source, expected):
+def test_people_of_a_broadcast_are_chosen_by_the_state_of_their_row(
+    shop, cli, sent, source, expected
+):
     wrote(shop, "+6591000002")
     planned = cli("broadcast", "plan", "--from", source, *PLAIN, "--json")
     assert phones(shop, planned) == list(expected)
@@ -152,7 +154,7 @@ def test_a_broadcast_brings_the_columns_it_was_filled_from(shop, cli, sent):
     assert planned.data["preview"][0]["text"] == "Hello Ben, order A-2 is ready."
 
 
-def test_what_somebody_wrote_before_the_message_is_no_reply(shop, cli, people):
+def test_a_message_from_before_the_broadcast_is_not_a_reply(shop, cli, people):
     wrote(shop, "+6591000001")
     shop.clock.leap(60)
     shop.send(shop.planned(people))
@@ -207,7 +209,7 @@ def test_send_in_one_go_takes_sources_too(shop, cli, sent):
         ("--from", "nowhere.csv", "unreadable_file"),
     ],
 )
-def test_a_source_that_is_none_is_refused(shop, cli, people, option, source, code):
+def test_a_source_that_cannot_be_used_is_refused(shop, cli, people, option, source, code):
     planned = cli("broadcast", "plan", people, *PLAIN, option, source, "--json")
     assert [error["code"] for error in planned.envelope["errors"]] == [code] and planned.code == 2
     assert not shop.state.rows("SELECT 1 FROM broadcasts")
@@ -259,7 +261,7 @@ def test_contacts_bring_their_fields_as_columns_and_may_be_excluded(shop, cli, c
     assert phones(shop, planned) == ["3", "4", "5"]
 
 
-def test_a_contact_that_the_filter_does_not_fit_plans_nothing():
+def test_a_contact_that_does_not_match_the_filter_plans_nothing():
     """A server that knows no such filter and gives everybody must not send to everybody."""
     source = parse_source("respondio:tag=vip", "--from")
     assert isinstance(source, RespondIOSource)
@@ -285,7 +287,7 @@ def test_a_row_that_gets_no_message_is_named(shop, cli, people, line, said):
     assert not shop.state.rows("SELECT 1 FROM broadcasts")
 
 
-def test_a_broadcast_says_later_to_whom_it_was_meant_without_numbers(shop, cli, people, sent):
+def test_a_broadcast_later_shows_its_intended_recipients_without_numbers(shop, cli, people, sent):
     where = "tier = 'gold' and phone <> '+6591000005'"
     options = ("--where", where, "--exclude", "broadcast:1:read", *MESSAGE, *FILLED)
     planned = cli("broadcast", "plan", people, *options, "--json")

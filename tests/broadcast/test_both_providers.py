@@ -86,7 +86,7 @@ def test_everybody_is_sent_to_once(shop, provider):
     assert ids == {arrival.recipient: arrival.message_id for arrival in arrivals}
 
 
-def test_a_refused_row_is_rejected_and_the_others_go_on(shop, strike, provider):
+def test_a_refused_row_is_rejected_and_the_others_continue(shop, strike, provider):
     strike((2, refusal(provider)))
     broadcast = shop.planned(4)
     sent = shop.send(broadcast)
@@ -135,7 +135,7 @@ def test_a_token_that_is_refused_stops_and_the_rows_wait(shop):
     assert len(shop.world.log.accepted()) == 6
 
 
-def test_what_could_not_leave_leaves_when_the_network_is_back(shop, world, eventually):
+def test_rows_that_could_not_leave_are_sent_when_the_network_is_back(shop, world, eventually):
     with running(world) as shop.base_url:
         broadcast = shop.planned(3)
 
@@ -165,7 +165,7 @@ def test_statuses_move_the_rows(shop, strike, cli, tmp_path, eventually, provide
 
     shop.send(broadcast, during=reported)
     if provider is Provider.META:
-        archive = tmp_path / "told.ndjson"
+        archive = tmp_path / "statuses.ndjson"
         emitted = shop.world.outbox.emitted(shop.world.monotonic() + 1.0)
         archive.write_text("".join(f"{json.dumps(entry)}\n" for entry in emitted))
         assert cli("events", "import", archive).code == 0
@@ -218,7 +218,7 @@ def start(shop, broadcast):
 
 
 def killed(shop, broadcast, seconds):
-    """Kill a sender so many seconds after it began; False when it had ended."""
+    """Kill a sender this many seconds after it began; False when it had ended."""
     child = start(shop, broadcast)
     try:
         child.wait(seconds)
@@ -229,7 +229,7 @@ def killed(shop, broadcast, seconds):
 
 
 @THROUGH_RESPONDIO
-def test_who_is_no_contact_any_more_is_skipped(shop, strike, provider):
+def test_a_person_who_is_no_longer_a_contact_is_skipped(shop, strike, provider):
     strike((2, Fault("refuse", code=404)))
     broadcast = shop.planned(3)
     sent = shop.send(broadcast)
@@ -281,7 +281,7 @@ def test_the_firewall_stops_a_broadcast(shop, provider):
 
 
 @THROUGH_RESPONDIO
-def test_who_is_no_contact_is_skipped_when_planning(shop, provider):
+def test_a_person_who_is_not_a_contact_is_skipped_by_the_plan(shop, provider):
     broadcast = shop.planned(shop.file("two.csv", [(shop.phone(1),), (shop.phone(99),)]))
     shop.send(broadcast)
 
@@ -291,9 +291,7 @@ def test_who_is_no_contact_is_skipped_when_planning(shop, provider):
 
 
 @THROUGH_RESPONDIO
-def test_who_is_no_contact_can_become_one_and_is_sent_to_when_it_is_there(
-    shop, eventually, provider
-):
+def test_a_person_can_become_a_contact_first_and_is_sent_to_then(shop, eventually, provider):
     shop.world.respondio.contact_ready_seconds = 1.0
     people = shop.file(
         "two.csv",
@@ -315,7 +313,7 @@ def test_who_is_no_contact_can_become_one_and_is_sent_to_when_it_is_there(
 
 
 @THROUGH_RESPONDIO
-def test_a_contact_that_cannot_be_noted_ends_the_run_and_no_row_waits_for_ever(shop, provider):
+def test_a_contact_that_cannot_be_stored_ends_the_run_and_no_row_waits_without_end(shop, provider):
     people = shop.file("one.csv", [(shop.phone(98), "Cleo")], header=("phone", "first name"))
     broadcast = shop.planned(people, create_contacts=True)
     with shop.state.transaction():
@@ -340,9 +338,9 @@ def test_a_dead_meta_token_does_not_keep_respond_io_from_sending(shop, cli, prov
     planned = cli("broadcast", "plan", shop.people(1), *options, "--json")
 
     assert planned.code == 0
-    [untold] = [finding for finding in planned.data["findings"] if finding["id"] == "WX709"]
-    assert untold["severity"] == "unknown"
-    assert untold["evidence"][0]["source"] == "meta"
+    [unknown] = [finding for finding in planned.data["findings"] if finding["id"] == "WX709"]
+    assert unknown["severity"] == "unknown"
+    assert unknown["evidence"][0]["source"] == "meta"
     assert cli("broadcast", "send", "--yes").code == 0
 
 

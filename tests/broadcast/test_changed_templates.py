@@ -60,7 +60,7 @@ def renewal(shop, control, cli):
 
 
 def reported(shop, field="template_category_update", at=None, **value):
-    """What Meta tells of the template reaches the log, as `events listen` stores it."""
+    """What Meta reports about the template reaches the log, as `events listen` stores it."""
     moment = at or shop.clock.now()
     named = {"message_template_name": "renewal", "message_template_language": "en"}
     change = {"field": field, "value": {**named, **value}}
@@ -101,7 +101,7 @@ def test_a_template_that_became_marketing_reaches_nobody_who_wants_no_marketing(
         assert said in " ".join(sent.err.split())
 
 
-def test_the_change_and_the_counts_are_said_before_the_question(shop, control, cli, renewal):
+def test_the_change_and_the_counts_are_shown_before_the_question(shop, control, cli, renewal):
     number = renewal()
     control("template", name="renewal", language="en", category="MARKETING")
 
@@ -128,7 +128,7 @@ def test_either_source_alone_is_enough(shop, control, cli, renewal, source):
     assert reached(shop) == [ANA]
 
 
-def test_expected_people_are_those_of_now(shop, control, cli, renewal):
+def test_expected_people_are_counted_now(shop, control, cli, renewal):
     number = renewal()
     control("template", name="renewal", language="en", category="MARKETING")
 
@@ -139,7 +139,7 @@ def test_expected_people_are_those_of_now(shop, control, cli, renewal):
     assert "it is for 1 person, not 2" in refused.err
 
 
-def test_a_template_that_became_utility_leaves_who_was_skipped_skipped(shop, control, cli, renewal):
+def test_skipped_people_stay_skipped_when_the_template_became_utility(shop, control, cli, renewal):
     control("template", name="renewal", language="en", category="MARKETING")
     number = renewal()
     control("template", name="renewal", language="en", category="UTILITY")
@@ -176,7 +176,7 @@ def test_another_text_in_a_quick_reply_button_is_not_sent(shop, control, cli, re
     assert cli("broadcast", "send", number, *FINE, "--overrule", "WX509").code == 0
 
 
-def test_a_template_that_is_not_approved_any_more_is_not_sent(shop, control, cli, renewal):
+def test_a_template_that_is_no_longer_approved_is_not_sent(shop, control, cli, renewal):
     number = renewal()
     control("template", name="renewal", language="en", status="PAUSED")
 
@@ -219,7 +219,7 @@ def test_a_limit_that_was_lowered_refuses(shop, control, cli, renewal):
     assert "WX502" in refused.err
 
 
-def test_a_stop_since_the_plan_is_said_before_the_question(shop, cli, renewal):
+def test_a_stop_since_the_plan_is_shown_before_the_question(shop, cli, renewal):
     number = renewal((ANA, "Ana"), ("+6591234569", "Cy"))
     cli("optout", "add", "+6591234569")
 
@@ -229,7 +229,7 @@ def test_a_stop_since_the_plan_is_said_before_the_question(shop, cli, renewal):
     assert "1 of the planned people will not get it: opted_out" in " ".join(sent.err.split())
 
 
-def test_a_template_that_cannot_be_read_is_uncertain_with_the_day_it_is_known_from(
+def test_a_template_that_cannot_be_read_is_uncertain_with_the_day_of_its_last_read(
     shop, control, cli, renewal
 ):
     number = renewal()
@@ -243,7 +243,9 @@ def test_a_template_that_cannot_be_read_is_uncertain_with_the_day_it_is_known_fr
     assert reached(shop) == [ANA, BEN]
 
 
-def test_an_edit_that_meta_told_of_stops_what_cannot_be_read(shop, control, cli, renewal):
+def test_an_edit_that_meta_reported_stops_a_template_that_cannot_be_read(
+    shop, control, cli, renewal
+):
     number = renewal()
     reported(shop, "message_template_components_update", message_template_element="Buy now")
     control("faults", faults=[UNREADABLE])
@@ -254,7 +256,9 @@ def test_an_edit_that_meta_told_of_stops_what_cannot_be_read(shop, control, cli,
     assert "was edited" in refused.err
 
 
-def test_while_it_is_sent_a_new_category_skips_who_wants_no_marketing(shop, eventually, cli):
+def test_a_new_category_during_the_sending_skips_people_who_want_no_marketing(
+    shop, eventually, cli
+):
     people = [(shop.phone(row), "P") for row in range(1, 301)]
     last = people[-1][0]
     cli("optout", "add", last, "--scope", "marketing")
@@ -276,7 +280,7 @@ def test_while_it_is_sent_a_new_category_skips_who_wants_no_marketing(shop, even
     assert last not in reached(shop)
 
 
-def test_while_it_is_sent_an_edit_pauses_it(shop, eventually):
+def test_an_edit_during_the_sending_pauses_the_broadcast(shop, eventually):
     broadcast = shop.planned(300)
 
     async def is_edited():
@@ -300,7 +304,7 @@ def test_an_old_event_from_an_archive_changes_nothing(shop, cli, renewal):
     assert reached(shop) == [ANA, BEN]
 
 
-def test_what_is_about_to_become_marketing_is_said_and_sent(shop, cli, renewal):
+def test_a_coming_change_to_marketing_is_shown_and_the_template_is_sent(shop, cli, renewal):
     number = renewal()
     reported(shop, new_category="UTILITY", correct_category="MARKETING")
 
@@ -310,7 +314,7 @@ def test_what_is_about_to_become_marketing_is_said_and_sent(shop, cli, renewal):
     assert reached(shop) == [ANA, BEN]
 
 
-def test_resumed_after_two_days_the_category_of_now_counts(shop, control, cli, renewal):
+def test_a_resume_after_two_days_uses_the_current_category(shop, control, cli, renewal):
     number = renewal()
     cli("broadcast", "send", number, *FINE, "--canary", "1", "--canary-wait", "1s")
     shown = cli("broadcast", "show", number, "--json").data
@@ -323,7 +327,7 @@ def test_resumed_after_two_days_the_category_of_now_counts(shop, control, cli, r
     assert states(cli, number)[0]["skipped"] == 1
 
 
-def test_failed_rows_sent_again_go_by_the_category_of_now(shop, control, cli, renewal):
+def test_a_retry_of_failed_rows_uses_the_current_category(shop, control, cli, renewal):
     number = renewal()
     control("faults", faults=[{"kind": "refuse", "code": 131026}])
     cli("broadcast", "send", number, *FINE)
@@ -342,7 +346,7 @@ def planned_template(broadcast):
     return Template.from_json(json.loads(broadcast.template))
 
 
-def test_while_rows_wait_for_hours_the_template_is_read_again(shop, eventually):
+def test_the_template_is_read_again_while_rows_wait_for_hours(shop, eventually):
     broadcast = shop.planned(2)
     with shop.state.transaction():
         Broadcasts(shop.state).set_status(broadcast.broadcast_id, Status.SENDING)
@@ -377,7 +381,7 @@ def test_while_rows_wait_for_hours_the_template_is_read_again(shop, eventually):
 
 
 @pytest.mark.parametrize(("now", "category"), [("MARKETING", "MARKETING"), ("UTILITY", "UTILITY")])
-def test_a_copy_of_metas_list_loosens_nothing_that_meta_told(shop, now, category):
+def test_a_copy_of_metas_list_never_overrules_what_meta_reported(shop, now, category):
     broadcast = shop.planned(2)
     reported(shop, **OPENING, previous_category="UTILITY", new_category=now)
     copy = planned_template(broadcast)

@@ -1,4 +1,4 @@
-"""How a run ends, whatever breaks: no row stays claimed, and whoever goes on can go on."""
+"""How a run ends, whatever breaks: no row stays claimed, and the next run can continue."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class DiesWhilePausing(MortalState):
         return self._inner.execute(sql, parameters)
 
 
-def test_a_sender_that_dies_while_it_pauses_holds_nobody_up(agency: Agency) -> None:
+def test_a_sender_that_dies_while_it_pauses_blocks_nobody(agency: Agency) -> None:
     shop, [bad] = agency.shop, [agency.planned(1, 60)]
     state, dying = shop.state, DiesWhilePausing(shop.state, Fate(None))
     with no_answers_taken(state):
@@ -139,7 +139,7 @@ def test_a_sender_that_dies_while_it_pauses_holds_nobody_up(agency: Agency) -> N
     assert shop.taken_twice() == []
 
 
-def test_when_the_command_breaks_what_has_begun_is_paused(agency: Agency) -> None:
+def test_a_command_that_breaks_pauses_the_broadcasts_it_began(agency: Agency) -> None:
     first, cancelled = planned = [agency.planned(number, 60) for number in (1, 2)]
     cancel(agency, cancelled)
 
@@ -168,7 +168,7 @@ def begun(shop: Shop, number: int) -> tuple[locks.Presence, Sequence[Claim]]:
     ("status", "verb"),
     [(Status.SENDING, "resume"), (Status.PAUSED, "resume"), (Status.CANCELLED, "reconcile")],
 )
-def test_what_a_dead_sender_left_can_be_settled_in_every_status(
+def test_rows_of_a_dead_sender_can_be_settled_in_every_status(
     shop: Shop, cli: Callable[..., Any], status: Status, verb: str
 ) -> None:
     broadcast = shop.planned(4)

@@ -161,7 +161,7 @@ def test_a_file_of_values_fills_a_carousel_and_the_preview_shows_all_of_it(shop,
     assert sent.code == 0, sent.err
 
 
-def test_an_offer_of_a_column_that_ended_meanwhile_is_left_out_with_the_reason(shop):
+def test_a_row_whose_offer_ended_meanwhile_is_left_out_with_the_reason(shop):
     """`1` ends before it is sent, `2` later: the first row is kept, and says why."""
     put_files(shop.world)
     ends = [(shop.clock.now() + timedelta(hours=hours)).isoformat() for hours in (1, 100)]
@@ -202,7 +202,7 @@ def test_an_offer_that_ended_meanwhile_is_not_sent(shop):
     assert caught.value.code == "offer_over"
 
 
-def test_a_mistake_in_a_file_of_values_is_told_before_the_first_row(shop, cli):
+def test_a_mistake_in_a_file_of_values_is_reported_before_the_first_row(shop, cli):
     people = shop.people(1)
     toml = shop.directory / "values.toml"
     toml.write_text('1 = "Ana"\nheader = "menu.jpg"\n', encoding="utf-8")
@@ -251,7 +251,7 @@ NAMED_BEFORE = {
 
 
 @pytest.mark.parametrize("provider", [Provider.RESPONDIO])
-def test_respondio_takes_what_its_api_carries_and_the_rest_is_named_before_the_plan(shop, world):
+def test_values_that_respondio_cannot_carry_are_named_before_the_plan(shop, world):
     approved = {
         node.values["name"]
         for node in world.templates(WABA_ID)
@@ -279,7 +279,7 @@ def test_respondio_takes_what_its_api_carries_and_the_rest_is_named_before_the_p
         ("spring_sale", {"first_name": "Ana", "button.0": "x"}, "the payload of a reply button"),
     ],
 )
-def test_a_value_that_respondio_has_no_place_for_is_named(shop, name, values, said):
+def test_a_value_that_respondio_cannot_carry_is_named(shop, name, values, said):
     shop.befriend(1)
     with pytest.raises(UsageError, match=re.escape(said)):
         shop.planned(1, template=name, texts=values)

@@ -56,7 +56,7 @@ CLOCK = SystemClock()
 
 
 class Record:
-    """Stands for the state file: hands out claims once, remembers what it was told."""
+    """Stands for the state file: hands out claims once, remembers its reports."""
 
     def __init__(self, rows, *, slots_in=0.02, fails_at=0):
         self.claims = tuple(
@@ -139,7 +139,7 @@ def test_the_reports_say_how_many_left_in_the_last_second_and_which_is_the_last(
     assert record.reports[-1].peak == 5
 
 
-def test_a_departure_that_cannot_be_noted_does_not_take_place():
+def test_a_request_whose_departure_cannot_be_noted_does_not_leave():
     record, network = Record(3), Network()
 
     def note(claim):
@@ -151,7 +151,7 @@ def test_a_departure_that_cannot_be_noted_does_not_take_place():
     assert record.given_back() == [1, 2, 3]
 
 
-def test_what_a_failed_tick_could_not_record_is_recorded_by_the_last_one():
+def test_the_last_tick_records_what_a_failed_tick_could_not():
     record, network = Record(3, fails_at=2), Network()
 
     with pytest.raises(StateError, match="the disk is full"):
@@ -161,7 +161,7 @@ def test_what_a_failed_tick_could_not_record_is_recorded_by_the_last_one():
     assert len(record.reports[-1].settled) == 3
 
 
-def test_an_error_nobody_expected_makes_the_row_ambiguous_and_is_told():
+def test_an_unexpected_error_makes_the_row_ambiguous_and_is_raised():
     record, network = Record(3), Network(error=ValueError("odd"))
 
     with pytest.raises(ValueError, match="odd"):
@@ -195,7 +195,7 @@ def test_a_slot_that_has_passed_is_given_up_and_its_claim_kept():
     assert record.given_back() == [1, 2]
 
 
-def test_stopping_at_once_leaves_what_is_under_way_ambiguous():
+def test_stopping_at_once_makes_open_requests_ambiguous():
     record, network = Record(2), Network(answers=False)
 
     async def stop_twice(engine):
@@ -247,7 +247,7 @@ def join(state, clock):
         entry.close()
 
 
-def test_what_is_granted_is_on_disk_as_claimed(state, clock, join, plan_rows):
+def test_granted_rows_are_on_disk_as_claimed(state, clock, join, plan_rows):
     broadcast_id = plan_rows(100)
     granted = join(broadcast_id)(ROOM)
 
@@ -267,7 +267,7 @@ def test_a_sender_that_still_holds_claims_gets_slots_for_them_and_no_new_ones(jo
 
 
 @pytest.mark.parametrize("waiting", range(0, 16, 3))
-def test_no_slot_is_later_than_the_moment_until_which_may_be_sent(clock, join, plan_rows, waiting):
+def test_no_slot_is_later_than_the_end_of_sending(clock, join, plan_rows, waiting):
     sender = join(plan_rows(100), until=clock.now() + timedelta(seconds=0.2))
 
     granted = sender(Report(room=12, waiting_claims=waiting))
@@ -276,9 +276,7 @@ def test_no_slot_is_later_than_the_moment_until_which_may_be_sent(clock, join, p
     assert max(granted.slots) <= clock.monotonic() + 0.2
 
 
-def test_when_it_takes_long_to_count_not_all_broadcasts_are_counted_in_one_tick(
-    state, clock, join, plan_rows, monkeypatch
-):
+def test_slow_counts_are_spread_over_several_ticks(state, clock, join, plan_rows, monkeypatch):
     exchanges = [join(plan_rows(3), through=state).exchange for _ in range(4)]
 
     def slow_clock():
@@ -322,7 +320,7 @@ def test_broadcasts_of_one_number_share_its_slots_and_keep_their_own_rates(clock
     assert len(slots[slow]) > 6 * 4, "and the slow one is not starved"
 
 
-def test_a_hold_is_a_hold_for_every_broadcast_of_the_number(clock, join, plan_rows):
+def test_a_hold_stops_every_broadcast_of_the_number(clock, join, plan_rows):
     struck, other = join(plan_rows(9)), join(plan_rows(9))
     until = clock.monotonic() + 30.0
     struck(Report(hold_until=until))
@@ -403,7 +401,7 @@ def test_somebody_who_opts_out_while_a_broadcast_runs_is_not_sent_to(state, cloc
     assert Broadcasts(state).get(broadcast_id).recipients == 2
 
 
-def test_after_another_boot_a_broadcast_goes_on_within_two_seconds(clock, join, plan_rows):
+def test_after_another_boot_a_broadcast_continues_within_two_seconds(clock, join, plan_rows):
     broadcast_id = plan_rows(99)
     join(broadcast_id)(ROOM)
     clock.boot = "boot-2"
@@ -445,9 +443,7 @@ def test_the_time_left_is_right_within_a_fifth_after_the_first_tenth(
             assert shot.seconds_left == pytest.approx(whole - now, rel=0.2, abs=1.0)
 
 
-def test_what_is_told_about_the_rate_comes_from_the_sender_and_the_last_minute(
-    clock, join, plan_rows
-):
+def test_the_reported_rate_comes_from_the_sender_and_the_last_minute(clock, join, plan_rows):
     sender = join(plan_rows(2_000))
     for _ in range(90):
         claims = sender(Report(room=10)).claims
@@ -499,7 +495,7 @@ class Massacre:
     in_flight: list[set[str]] = field(default_factory=list)
 
     def kill_after(self, seconds):
-        """Start a sender and kill it so many seconds after it began; False when it had ended."""
+        """Start a sender and kill it this many seconds after it began; False when it had ended."""
         child = self.start()
         try:
             child.wait(seconds)
@@ -585,7 +581,7 @@ def test_killed_at_random_moments_everybody_is_sent_to_and_nobody_twice(shop, pe
 
 
 @STORMS
-def test_killed_amid_every_kind_of_trouble_nobody_is_sent_to_twice(shop, cli, people, kills):
+def test_killed_during_every_kind_of_fault_nobody_is_sent_to_twice(shop, cli, people, kills):
     shop.faults(
         *(
             Fault(kind, probability=0.01)
@@ -613,7 +609,9 @@ def test_killed_amid_every_kind_of_trouble_nobody_is_sent_to_twice(shop, cli, pe
 
 
 @pytest.mark.parametrize("decision", ["sent", "not-sent"])
-def test_after_a_kill_a_person_settles_what_is_open_and_it_is_done(shop, cli, decision):
+def test_after_a_kill_a_person_settles_the_open_rows_and_the_broadcast_completes(
+    shop, cli, decision
+):
     shop.faults(Fault("hang"))
     broadcast = shop.planned(20)
     massacre = Massacre(shop, broadcast)
@@ -680,7 +678,7 @@ def test_an_answer_that_drips_too_slowly_is_ambiguous(shop):
     assert shop.counts(broadcast) == {"accepted": 4, "ambiguous": 1}
 
 
-def test_a_slow_server_slows_nobody_down_and_is_no_fault(shop):
+def test_a_slow_server_delays_nobody_and_causes_no_error(shop):
     shop.faults(Fault("latency", seconds=0.5))
     broadcast = shop.planned(40)
     sent = shop.send(broadcast)
@@ -690,7 +688,7 @@ def test_a_slow_server_slows_nobody_down_and_is_no_fault(shop):
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 429, 500, 503])
-def test_the_code_decides_whatever_the_http_status(shop, status):
+def test_the_code_decides_at_any_http_status(shop, status):
     shop.faults(
         *(
             Fault(
@@ -763,7 +761,7 @@ def test_a_server_that_hangs_is_drained_for_ten_seconds_and_no_longer(shop, even
     assert shop.taken_twice() == []
 
 
-def test_five_thousand_people_and_every_kind_of_trouble(shop):
+def test_five_thousand_people_and_every_kind_of_fault(shop):
     """One percent each of five faults, at known rows: everybody ends where they should."""
     people = 5_000
     row_of = {

@@ -85,7 +85,7 @@ def test_a_history_that_works_and_lacks_a_message_of_that_moment_proves_that_it_
     assert "holds our other messages of that time" in why
 
 
-def test_a_message_of_that_moment_that_is_not_ours_by_id_may_be_it():
+def test_a_message_of_that_moment_without_our_id_may_be_the_lost_one():
     fate, why = judged(history(Listed("wamid.X", sent_at=after(1))))
 
     assert (fate, why) == (
@@ -95,7 +95,7 @@ def test_a_message_of_that_moment_that_is_not_ours_by_id_may_be_it():
 
 
 @pytest.mark.parametrize("seconds", [-600, -6, 121, 900])
-def test_messages_of_another_moment_say_nothing(seconds):
+def test_messages_of_another_moment_prove_nothing(seconds):
     assert judged(history(Listed("wamid.X", sent_at=after(seconds))))[0] is Fate.DID_NOT
 
 
@@ -108,11 +108,11 @@ def test_messages_of_another_moment_say_nothing(seconds):
     ],
     ids=["undated", "only delivered, soon", "only delivered, when the phone was on again"],
 )
-def test_a_message_whose_sending_is_not_dated_may_be_it(other):
+def test_a_message_without_a_sending_time_may_be_the_lost_one(other):
     assert judged(history(other))[0] is Fate.UNKNOWN
 
 
-def test_a_clock_of_metas_that_differs_widens_the_moment():
+def test_a_difference_to_metas_clock_widens_the_moment():
     slow, fast = Listed("wamid.X", sent_at=after(-40)), Listed("wamid.X", sent_at=after(150))
 
     assert judged(history(slow))[0] is Fate.DID_NOT
@@ -177,9 +177,7 @@ OFFSETS = st.floats(-1800, 1800, allow_nan=False)
     minutes=st.integers(0, 60),
     lists=st.booleans(),
 )
-def test_whatever_else_was_sent_the_history_never_says_of_a_message_that_it_did_not_go_out(
-    others, delay, went_out, minutes, lists
-):
+def test_the_history_never_denies_a_message_that_went_out(others, delay, went_out, minutes, lists):
     found = [
         Listed(
             f"wamid.other{number}",
@@ -212,7 +210,7 @@ def reported(*candidates: Candidate, **more: Any) -> Conversation:
     return Conversation(candidates, **{"reaches_back": True, **more})
 
 
-def test_the_one_message_with_this_template_of_that_moment_is_it():
+def test_the_only_message_with_this_template_at_that_moment_is_the_lost_one():
     found = by_conversation(DOUBT, reported(message(2, reached=RowState.DELIVERED)), after(60))
 
     assert (found.fate, found.reached) == (Fate.WENT_OUT, RowState.DELIVERED)
@@ -238,14 +236,14 @@ def test_a_list_without_such_a_message_proves_that_it_did_not_go_out_after_ten_m
         (reported(message(1), rivals=[after(-300)]), "another row for this person is in doubt too"),
     ],
 )
-def test_anything_that_may_or_may_not_be_it_leaves_the_row_unknown(list_of_it, why):
+def test_a_doubtful_message_leaves_the_row_unknown(list_of_it, why):
     found = by_conversation(DOUBT, list_of_it, LATER)
 
     assert found.fate is Fate.UNKNOWN
     assert why in found.why
 
 
-def test_a_message_that_is_another_rows_is_not_it():
+def test_a_message_of_another_row_is_not_the_lost_one():
     first = message(1)
 
     found = by_conversation(DOUBT, reported(first, taken={str(first.message_id)}), LATER)
@@ -269,7 +267,7 @@ def test_rows_in_doubt_for_one_person_on_different_days_do_not_rival():
     minutes=st.integers(0, 60),
     reaches_back=st.booleans(),
 )
-def test_whatever_else_is_listed_the_list_never_denies_a_message_and_never_takes_another_for_it(
+def test_the_list_never_denies_a_sent_message_and_never_confuses_it_with_another(
     others, delay, went_out, minutes, reaches_back
 ):
     of_others = [
@@ -337,7 +335,7 @@ def read(**changes: Any) -> Candidate | None:
     return candidate(item(**changes), 4242, "spring_offer", ["en_US"])
 
 
-def test_an_item_of_the_list_that_is_told_whole_is_sure():
+def test_a_complete_item_of_the_list_is_sure():
     found = read()
 
     assert found is not None
@@ -362,7 +360,7 @@ def test_an_item_of_the_list_that_is_told_whole_is_sure():
         },
     ],
 )
-def test_what_contradicts_the_row_is_no_candidate(changes):
+def test_a_message_that_contradicts_the_row_is_not_a_candidate(changes):
     assert read(**changes) is None
 
 
@@ -377,7 +375,7 @@ def test_what_contradicts_the_row_is_no_candidate(changes):
         {"messageId": "x"},
     ],
 )
-def test_what_is_not_told_leaves_it_possible_but_not_sure(changes):
+def test_an_item_with_a_missing_part_is_possible_but_not_sure(changes):
     found = read(**changes)
 
     assert found is not None
@@ -429,14 +427,14 @@ def test_two_broadcasts_of_one_number_share_its_slots():
     assert [*first, *second] == pytest.approx([n * 0.05125 for n in range(6)])
 
 
-def test_time_that_was_slept_through_is_not_made_up():
+def test_a_pause_is_not_made_up_by_a_burst():
     number, own, _ = book(fresh(20, 0.0), [fresh(20, 0.0)], 0.0, 0.2, 10)
     _, _, slots = book(number, own, 3600.0, 3600.2, 10)
     assert slots[0] == 3600.0
     assert len(slots) == 4
 
 
-def test_after_another_boot_the_pace_starts_anew_one_second_later():
+def test_after_another_boot_the_pace_starts_again_one_second_later():
     old = SendingPace(next_slot=9e9, interval=0.2, anchor=0.2, hold_until=9e9)
     pace = throttle.after_boot(old, 10.0)
     assert pace.next_slot == 11.0
@@ -455,7 +453,7 @@ def test_a_slot_is_late_after_ten_milliseconds():
     assert throttle.is_late(1.0, 1.011)
 
 
-def test_a_stray_refusal_costs_three_percent_at_most_and_heals():
+def test_a_stray_refusal_costs_three_percent_at_most_and_the_pace_recovers():
     pace = refused(fresh(20, 0.0), 1.0)
     assert 0.05125 < pace.interval <= 0.05125 * 1.03
     assert accepted(pace, 100).interval == pytest.approx(0.05125)
@@ -477,7 +475,7 @@ def test_a_crowd_of_refusals_cuts_the_rate_and_cools_down_for_a_second():
     assert pace.hold_until == pytest.approx(step * 0.05 + 1.0)
 
 
-def test_a_cut_rate_comes_back_when_nothing_is_refused_any_more():
+def test_a_cut_rate_recovers_when_refusals_end():
     slow = SendingPace(next_slot=0.0, interval=0.205, anchor=0.205)
     seconds, pace = 0.0, slow
     while pace.interval > 1 / 18:
@@ -574,7 +572,7 @@ class Account:
         self.allow(self.limit)
 
     def allow(self, limit: int) -> None:
-        """Take so many a second from now on."""
+        """Take this many a second from now on."""
         self._world.set_limit(SENDING, limit)
 
     def take(self, at: float) -> bool:
@@ -657,7 +655,7 @@ def join(state, clock):
             started_at=clock.monotonic(),
             order=SendOrder(20.0),
             endpoint=ACCOUNT,
-            told_limit=lambda: account.reported,
+            stated_limit=lambda: account.reported,
         )
         return Sender(Trader(own, presence, clock, run), account, jitter)
 
@@ -694,7 +692,7 @@ def test_processes_that_use_one_account_share_its_limit(clock, join, plan_rows):
     assert len(account.arrived) >= 0.94 * 30 * 10
 
 
-def test_until_a_limit_is_told_five_a_second_are_sent(clock, join, plan_rows):
+def test_five_messages_a_second_are_sent_until_a_limit_is_stated(clock, join, plan_rows):
     account = Account(20)
     account.is_silent = True
     pass_time(clock, 10.0, join(plan_rows(100), account))
@@ -720,7 +718,7 @@ def test_a_limit_that_falls_and_rises_is_followed(clock, join, plan_rows):
     assert 92 <= len(risen) <= 100
 
 
-def test_a_limit_that_is_told_again_undoes_nothing_that_refusals_taught():
+def test_a_limit_that_is_stated_again_keeps_what_refusals_taught():
     pace = with_limit(fresh(5.0, 0.0), 10.0, 1.0)
     assert pace.interval == slot_interval(10.0)
 

@@ -1,6 +1,6 @@
-"""A broadcast that minds a canary, the hours of its people, and the clock.
+"""A broadcast that keeps to a canary, the hours of its people, and the clock.
 
-What becomes of the first few messages decides about the rest.
+The result of the first few messages decides about the rest.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ numbers = itertools.count()
 
 
 def tell(shop, broadcast, rows, word, code=None):
-    """A listener stores what became of rows; the sender learns it by itself."""
+    """A listener stores the statuses of rows; the sender reads them by itself."""
     this_file = Broadcasts(shop.state).state_id
     events = tuple(
         Event(
@@ -82,7 +82,7 @@ def taken(shop):
 # The canary
 
 
-def test_the_rest_follows_when_the_canary_went_well(shop, eventually):
+def test_the_rest_follows_a_good_canary(shop, eventually):
     broadcast = shop.planned(30)
 
     async def arrive():
@@ -103,7 +103,7 @@ def test_the_rest_follows_when_the_canary_went_well(shop, eventually):
     }
 
 
-def test_the_rest_stays_when_the_canary_failed_and_goes_when_a_person_says_so(shop, eventually):
+def test_the_rest_stays_after_a_failed_canary_until_a_person_sends_it(shop, eventually):
     broadcast = shop.planned(30)
 
     async def fail():
@@ -124,7 +124,7 @@ def test_the_rest_stays_when_the_canary_failed_and_goes_when_a_person_says_so(sh
     assert taken(shop) == 30
 
 
-def test_it_does_not_go_on_when_nobody_listens(shop, eventually):
+def test_the_rest_stays_when_no_statuses_come(shop, eventually):
     broadcast = shop.planned(12)
 
     async def pass_ten_minutes():
@@ -151,7 +151,7 @@ def test_refused_rows_are_part_of_the_canary_and_throttled_ones_are_not(shop):
     assert taken(shop) <= 3
 
 
-def test_another_process_pauses_it_while_it_waits_and_resume_goes_on_waiting(shop, eventually):
+def test_another_process_pauses_a_waiting_canary_and_resume_waits_on(shop, eventually):
     broadcast = shop.planned(20)
 
     async def pause():
@@ -172,7 +172,7 @@ def test_another_process_pauses_it_while_it_waits_and_resume_goes_on_waiting(sho
     assert shop.resume(broadcast, during=arrive).exit_status == 0
     assert taken(shop) == 20
 
-    # It has been decided: a row that is to be sent again waits for nothing.
+    # It has been decided: a row that must be sent again waits for nothing.
     with shop.state.transaction():
         shop.state.execute("UPDATE recipients SET state = 'pending' WHERE row = 20")
         shop.state.execute("UPDATE broadcasts SET status = 'paused'")
@@ -233,12 +233,12 @@ def test_rows_wait_for_the_morning_of_their_people(shop, eventually, cli):
     )
     assert answer[0]["held"] == {"rows": 5, "at_no_hour": 0, "until": to_text(morning)}
     assert answer[0]["counts"]["retry"] == 5
-    # The night is no part of the time that sending took.
+    # The night is not part of the time that sending took.
     assert cli("broadcast", "show", 1, "--json").data["rate"]["achieved"] > 1
     assert shop.taken_twice() == []
 
 
-def test_the_live_view_is_told_who_waits_until_when(shop, eventually):
+def test_the_live_view_shows_who_waits_until_when(shop, eventually):
     go_to(shop, 22)
     broadcast = shop.planned(3)
 
@@ -306,7 +306,7 @@ def test_a_number_without_a_zone_goes_by_the_clocks_of_the_channel(shop, eventua
     assert sent.exit_status == 0
 
 
-def test_whom_no_hour_suits_is_not_sent_to_and_it_is_said(shop, cli):
+def test_people_without_a_permitted_hour_are_not_sent_to_and_named(shop, cli):
     broadcast = shop.planned(shop.file("wide.csv", [("+79161234567",)]))
 
     sent = shop.send(broadcast, guards=Guards(quiet_hours=QuietHours(time(12), time(8))))
@@ -318,7 +318,7 @@ def test_whom_no_hour_suits_is_not_sent_to_and_it_is_said(shop, cli):
     assert shop.resume(broadcast, guards=Guards()).exit_status == 0
 
 
-def test_who_opts_out_while_held_back_is_not_sent_to(shop, eventually, cli):
+def test_a_person_who_opts_out_while_held_back_is_not_sent_to(shop, eventually, cli):
     go_to(shop, 23)
     broadcast = shop.planned(2)
 
@@ -366,7 +366,7 @@ def moment(seconds):
     return to_text(datetime.now(UTC) + timedelta(seconds=seconds))
 
 
-def test_a_canary_is_told_until_it_has_decided(shop, cli, eventually):
+def test_a_canary_is_shown_until_it_has_decided(shop, cli, eventually):
     broadcast = shop.planned(12)
     hint = "guards: canary of 5 (waits up to 10 min, fewer than 10% may fail)"
 
@@ -451,7 +451,7 @@ def _line_with(stream, word):
     return next(line for line in stream if word in line)
 
 
-def test_the_command_minds_the_hours_and_tells_them(shop, cli, eventually):
+def test_the_command_keeps_to_the_hours_and_shows_them(shop, cli, eventually):
     in_lisbon = "+351912345678"
     shop.planned(shop.file("people.csv", [*((shop.phone(n),) for n in (1, 2, 3)), (in_lisbon,)]))
     now = datetime.now(SINGAPORE)
@@ -485,7 +485,7 @@ def test_the_command_minds_the_hours_and_tells_them(shop, cli, eventually):
         {"quiet_hours": "night"},
     ],
 )
-def test_what_is_not_understood_is_refused(options):
+def test_a_guard_that_cannot_be_read_is_refused(options):
     with pytest.raises(UsageError):
         guard_options(**options)
 
@@ -525,7 +525,7 @@ def seen(**counts: int) -> Counts:
         ({"sent": 5, "accepted": 5}, 600.0, Go("canary: 5 of 10 confirmed, 0 failed")),
     ],
 )
-def test_it_waits_for_statuses_and_then_goes_on(counts, quiet_seconds, expected):
+def test_the_canary_waits_for_statuses_and_then_continues(counts, quiet_seconds, expected):
     assert judge_canary(TEN, seen(**counts), quiet_seconds) == expected
 
 
@@ -537,7 +537,7 @@ def test_it_waits_for_statuses_and_then_goes_on(counts, quiet_seconds, expected)
         ({"ambiguous": 1, "delivered": 9}, 600.0, "1 ambiguous"),
     ],
 )
-def test_it_stops_when_too_many_went_wrong(counts, quiet_seconds, reported):
+def test_the_canary_stops_when_too_many_failed(counts, quiet_seconds, reported):
     stop = judge_canary(TEN, seen(**counts), quiet_seconds)
 
     assert isinstance(stop, Stop)
@@ -547,7 +547,7 @@ def test_it_stops_when_too_many_went_wrong(counts, quiet_seconds, reported):
     )
 
 
-def test_without_any_word_it_does_not_go_on():
+def test_without_statuses_the_canary_does_not_continue():
     stop = judge_canary(TEN, seen(accepted=8, delivered=2), 600.0)
 
     assert isinstance(stop, Stop)
@@ -567,7 +567,7 @@ def test_without_any_word_it_does_not_go_on():
         ),
     ],
 )
-def test_what_meta_holds_back_has_not_gone_well(counts, reported):
+def test_held_messages_do_not_count_as_good(counts, reported):
     assert judge_canary(TEN, seen(**counts), 599.0) == Wait(0)
     stop = judge_canary(TEN, seen(**counts), 600.0)
 
@@ -578,7 +578,7 @@ def test_what_meta_holds_back_has_not_gone_well(counts, reported):
     )
 
 
-def test_a_few_held_back_do_not_keep_the_rest_and_are_named():
+def test_a_few_held_messages_do_not_stop_the_rest_and_are_named():
     found = judge_canary(TEN, seen(paused_by_meta=1, delivered=9), 600.0)
 
     assert found == Go("canary: 9 of 10 confirmed, 0 failed, paused by Meta: 1")
@@ -601,7 +601,9 @@ def test_a_higher_limit_lets_some_fail():
     quiet_seconds=st.floats(0, 1_000),
     limit=st.floats(0.01, 1.0),
 )
-def test_it_never_goes_on_over_its_limit_or_without_a_word(counts, quiet_seconds, limit):
+def test_the_canary_never_continues_over_its_limit_or_without_statuses(
+    counts, quiet_seconds, limit
+):
     found = judge_canary(Canary(10, limit=limit), Counts(counts), quiet_seconds)
 
     left = sum(counts.values())
@@ -632,7 +634,7 @@ def at(text: str) -> datetime:
         ([], at("18:00")),
     ],
 )
-def test_a_run_begins_when_somebody_can_be_written_to_before_its_end(people, until) -> None:
+def test_a_run_begins_when_somebody_can_be_reached_before_its_end(people, until) -> None:
     # 14:00 UTC is 22:00 in Singapore, and an afternoon in Lisbon.
     demand_opening(people, NIGHT, at("14:00"), until and until + timedelta(hours=1))
 
@@ -653,7 +655,7 @@ def test_hours_that_are_quiet_somewhere_all_day_are_refused_without_an_end_too()
         demand_opening([both], QuietHours.parse("19:00-18:00"), at("14:00"), None)
 
 
-def test_the_command_refuses_what_can_never_leave_and_keeps_no_plan(shop, cli) -> None:
+def test_the_command_refuses_hours_in_which_nothing_can_leave_and_keeps_no_plan(shop, cli) -> None:
     now = datetime.now(UTC)
     clocks = [(now + timedelta(hours=8 + hours)).strftime("%H:%M") for hours in (-1, 3)]
     end = (now + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%MZ")

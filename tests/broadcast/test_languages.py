@@ -81,7 +81,7 @@ def test_the_plan_says_which_languages_and_why_the_fallback(cli, bill):
         assert line in said
 
 
-def test_send_plans_in_all_languages_too_and_without_a_column_there_is_one(shop, cli, bill):
+def test_send_plans_in_all_languages_or_without_a_column_in_one(shop, cli, bill):
     assert cli("broadcast", "send", "--to", bill, *BY_COLUMN, *SEND).code == 0
     assert set(sent_in(shop).values()) == {"en_US", "de", "es_MX"}
     planned = cli("broadcast", "plan", bill, *MESSAGE, "--json")
@@ -113,7 +113,7 @@ def test_a_placeholder_of_one_language_is_needed_by_nobody_else(shop, cli, bill)
     assert len(sent_in(shop)) == 5
 
 
-def test_the_same_values_are_the_same_message_whatever_the_language(shop, cli, bill):
+def test_the_same_values_are_the_same_message_in_any_language(shop, cli, bill):
     both = cli("broadcast", "plan", bill, *BY_COLUMN, "--json")
     assert cli("broadcast", "send", both.data["broadcast_id"], *SEND).code == 0
     english = cli("broadcast", "plan", bill, *MESSAGE, "--json")
@@ -147,7 +147,7 @@ def test_a_translation_that_is_paused_edited_or_gone_refuses_the_start(shop, cli
     assert sent_in(shop) == {}
 
 
-def test_who_wants_no_marketing_gets_it_in_no_language(shop, cli, bill):
+def test_a_person_who_wants_no_marketing_gets_it_in_no_language(shop, cli, bill):
     shop.world.change_template(WABA_ID, "bill", "de", {"category": "MARKETING"})
     assert cli("optout", "add", "+6591000003", "--scope", "marketing").code == 0
     planned = cli("broadcast", "plan", bill, *BY_COLUMN, "--json")

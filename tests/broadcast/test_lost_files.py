@@ -213,7 +213,7 @@ def lives(examples: int):
     return live
 
 
-def test_nobody_is_sent_to_twice_whatever_becomes_of_the_files() -> None:
+def test_nobody_is_sent_to_twice_when_files_are_lost() -> None:
     lives(30)()
 
 

@@ -43,7 +43,7 @@ def pictures(shop):
 
 @pytest.fixture
 def planned(shop, pictures):
-    """A broadcast to so many people, with the pictures in turn, or one for all."""
+    """A broadcast to this many people, with the pictures in turn, or one for all."""
 
     def plan(people: int, media: str = "header=column:picture"):
         rows = [(shop.phone(row), "Ana", f"{COLOURS[row % 5]}.jpg") for row in range(1, people + 1)]
@@ -131,7 +131,7 @@ def test_killed_while_an_upload_is_open_it_costs_one_more(shop, planned, eventua
 
 
 @pytest.mark.parametrize("messages", [0, 1, 60])
-def test_wherever_the_kill_falls_there_are_5_uploads_or_6(shop, planned, eventually, messages):
+def test_a_kill_at_any_moment_makes_5_or_6_uploads(shop, planned, eventually, messages):
     broadcast = planned(200)
     shop.faults(Fault("latency", on="all", seconds=0.01, seconds_max=0.1))
     sender = shop.start(DRIVER, shop.base_url, broadcast.broadcast_id, 100.0, 60.0)
@@ -180,7 +180,7 @@ def test_an_id_is_renewed_before_its_30_days_are_over(shop, planned):
     assert shop.counts(later)["accepted"] >= 5
 
 
-def test_a_file_that_meta_refuses_again_and_again_is_no_endless_loop(shop, planned):
+def test_a_file_that_meta_refuses_again_and_again_causes_no_endless_loop(shop, planned):
     broadcast = planned(1)
     shop.faults(Fault("refuse", code=131053))
 
@@ -407,7 +407,7 @@ def test_all_links_of_a_list_are_looked_at_when_they_are_few(shop, cli, site):
 
 
 @pytest.mark.parametrize("provider", [Provider.RESPONDIO], ids=str)
-def test_respondio_takes_links_only_and_that_is_said_before_the_plan(shop, pictures):
+def test_respondio_takes_only_links_and_other_media_are_refused_before_the_plan(shop, pictures):
     path = shop.file("people.csv", [(shop.phone(1), "Ana")], ("phone", "name"))
 
     for media in ("header=red.jpg", "header=id:42"):
@@ -475,7 +475,7 @@ def test_ctrl_c_ends_an_upload(shop, planned, eventually):
     assert shop.counts(broadcast) == {"pending": 3}
 
 
-def test_while_somebody_else_writes_the_event_loop_goes_on(shop, planned):
+def test_the_event_loop_is_not_blocked_while_another_process_writes(shop, planned):
     shop.send(planned(5))
     sha256 = next(iter(uploads(shop)))
     nobody: Any = None

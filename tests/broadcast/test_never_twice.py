@@ -129,7 +129,7 @@ LUCK = {
             "fine",
             *faults,
             "slow",
-            "told before the answer",
+            "status before the answer",
             "no connection",
             "reset before",
             "reset after",
@@ -252,12 +252,12 @@ class Network(httpx.AsyncBaseTransport):
         return response
 
     async def _come_back(self, luck: str, request: httpx.Request) -> None:
-        if luck == "told before the answer":
+        if luck == "status before the answer":
             await asyncio.sleep(0.6)
             await self._shop.tell(request.url.path)
         if luck == "silence":
             await asyncio.sleep(100.0)
-        await asyncio.sleep(1.0 if luck in {"slow", "told before the answer"} else 0.02)
+        await asyncio.sleep(1.0 if luck in {"slow", "status before the answer"} else 0.02)
         if luck == "reset after":
             raise httpx.ReadError("reset")
 
@@ -302,7 +302,7 @@ class Shop:
         yield clock, provider
 
     async def plan(self, people: Path) -> Broadcast:
-        """Whoever is not a contact at respond.io is to become one."""
+        """People who are not contacts at respond.io become contacts."""
         is_respondio = self.provider is Provider.RESPONDIO
         async with self.api(Fate(None), []) as (clock, provider):
             planned = await plan(
@@ -316,7 +316,7 @@ class Shop:
         return planned.broadcast
 
     async def ask(self, broadcast: Broadcast, doubts: Any) -> Inquiry:
-        """Ask for what became of rows in doubt."""
+        """Ask what happened to rows in doubt."""
         clock = LoopClock(self.clock, Fate(None))
         http = self.http(clock, Fate(None), [])
         if self.provider is Provider.META:
@@ -362,7 +362,7 @@ class Shop:
             await pause(self.state, broadcast, "Ana", LoopClock(self.clock, Fate(None)))
 
     async def tell(self, path: str) -> None:
-        """What became of the newest message is known here already."""
+        """The result of the newest message is known here already."""
         if self.provider is Provider.META:
             self.deliver(self.reported())
         else:
@@ -400,7 +400,7 @@ class Night:
 
 
 def guards_of(word: str, now: datetime) -> Guards | None:
-    """What a person asks the sender to mind; None: what was asked before."""
+    """The limits that a person sets for the sender; None: the limits from before."""
     if word == "as before":
         return None
     canary = Canary(2, wait_seconds=2.0, limit=1.0) if word == "canary" else None
@@ -535,7 +535,7 @@ class AnyNights(RuleBasedStateMachine):
 
     @precondition(is_in_doubt)
     @rule(is_resent=st.booleans())
-    def the_api_is_asked_what_became_of_them(self, is_resent: bool) -> None:
+    def the_api_is_asked_about_them(self, is_resent: bool) -> None:
         """What it says did not go out never did, so sending it again is nobody's second one."""
         numbers = [row["row"] for row in self.in_doubt()]
         doubts = Rows(self.state, self.broadcast_id).doubts(numbers)
@@ -619,7 +619,7 @@ class AnyNights(RuleBasedStateMachine):
         assert late == []
 
     def best_news(self) -> dict[str, int]:
-        """The highest status of each person as Meta told it, or of each message at respond.io."""
+        """The highest status of each person at Meta, or of each message at respond.io."""
         best: dict[str, int] = {}
         for body in self.shop.reported():
             for status in body["entry"][0]["changes"][0]["value"]["statuses"]:
@@ -655,9 +655,9 @@ class AnyNights(RuleBasedStateMachine):
         news = self.best_news()
         for row in self.rows():
             assert row["state"] in DONE
-            told_of = row["message_id"] if self.is_through_respondio() else row["phone"]
-            if row["state"] != "skipped" and told_of in news:
-                assert RANKS.get(row["state"]) == news[told_of]
+            key = row["message_id"] if self.is_through_respondio() else row["phone"]
+            if row["state"] != "skipped" and key in news:
+                assert RANKS.get(row["state"]) == news[key]
             if row["state"] in {"rejected", "ambiguous", "skipped", "failed"}:
                 assert row["reason"] or row["code"] or row["detail"]
         for check in (
@@ -712,7 +712,9 @@ def test_no_sequence_of_events_sends_anybody_twice_or_loses_one(
     )
 
 
-def test_who_opts_out_while_meta_asks_to_wait_is_not_sent_to(tmp_path: Path, state, clock) -> None:
+def test_a_person_who_opts_out_while_meta_asks_to_wait_is_not_sent_to(
+    tmp_path: Path, state, clock
+) -> None:
     shop = Shop(state, clock)
     file = tmp_path / "people.csv"
     file.write_text("phone\n+6591000001\n+6591000002\n+6591000003\n")

@@ -78,22 +78,22 @@ class PersonalMessage(NamedTuple):
 
 @dataclass(frozen=True)
 class Letter:
-    """What is to be sent to whom: people in order, each number in one of its spellings.
+    """What will be sent to whom: people in order, each number in one of its spellings.
 
-    The row of a `mended` person has another value than it had.
+    The row of a `corrected` person has another value than it had.
     """
 
     people: tuple[int, ...]
     template: str = "opening_hours"
     channel: str = "first"
     spelling: int = 0
-    mended: int | None = None
+    corrected: int | None = None
 
     def lines(self) -> Iterator[str]:
         """The list as a CSV file."""
         yield "phone,name,id"
         for n in self.people:
-            yield f"{PEOPLE[n][self.spelling]},Ana,{n}{'-b' * (n == self.mended)}"
+            yield f"{PEOPLE[n][self.spelling]},Ana,{n}{'-b' * (n == self.corrected)}"
 
 
 # What people do
@@ -173,7 +173,7 @@ class Retry:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Two commands at once, which take `turns`; the second begins `late`, so many turns.
+    """Two commands at once, which take `turns`; the second begins `late`, this many turns.
 
     It may know the file by a link. When both go on with a broadcast somebody may have removed the
     index of SQLite by then, so that neither sees what the other writes.
@@ -263,7 +263,7 @@ class Hear:
 
 @dataclass(frozen=True)
 class PowerCut:
-    """The machine starts anew; what processes noted and nobody synchronised is gone."""
+    """The machine starts again; notes that were not synchronised are gone."""
 
     def play(self, night: Night) -> None:
         night.power_cut()
@@ -271,7 +271,7 @@ class PowerCut:
 
 @dataclass(frozen=True)
 class TimePasses:
-    """So many hours pass; fewer than none: somebody sets the clock back."""
+    """This many hours pass; fewer than none: somebody sets the clock back."""
 
     hours: float
 
@@ -306,7 +306,7 @@ class Night:
         self.again: set[int] = set()  # commands that a person gave with --again
         self.again_broadcasts: set[str] = set()
         self.resent: set[str] = set()  # rows that a person had sent again
-        self.excused: set[str] = set()  # attempts of which a person said it is no matter
+        self.excused: set[str] = set()  # attempts that a person accepted
         self.said_sent: set[PersonalMessage] = set()
         self.opted_out: set[int] = set()
         self.is_harmed = self.may_be_damaged = self.notes_are_lost = False
@@ -404,7 +404,7 @@ class Night:
         return True
 
     def adopt(self) -> Ended:
-        """Who adopts a file is told that it cannot know what it has never heard of."""
+        """A person who adopts a file reads that it cannot know what it has never heard of."""
         ended = self.do("state", "adopt", "--yes")
         if ended.code == 0 and ended.data["adopted"]:
             self.excuse_the_unknown()
@@ -546,7 +546,7 @@ class Night:
     # What the state file says
 
     def look(self, sql: str, *values: object) -> list[dict[str, Any]]:
-        """Read the state file as it lies there; the real one is not touched."""
+        """Read the state file as it is on the disk; the real one is not touched."""
         copy = self.directory / "looked-at.db"
         for file in self.files():
             if not file.name.endswith("-shm"):
@@ -692,7 +692,7 @@ letters = st.builds(
     template=st.sampled_from(["opening_hours", "opening_hours", "order_ready"]),
     channel=st.sampled_from(["first"] * 5 + ["second", "second", "client"]),
     spelling=st.integers(0, 1),
-    mended=st.none() | st.integers(0, len(PEOPLE) - 1),
+    corrected=st.none() | st.integers(0, len(PEOPLE) - 1),
 )
 everybody = st.builds(
     Letter, st.permutations(range(len(PEOPLE))).map(tuple), spelling=st.sampled_from([0, 0, 0, 1])
@@ -750,7 +750,7 @@ killed = st.builds(
     everybody,
     kill=st.builds(Kill, st.sampled_from(["message", "answer"]), st.integers(2, len(PEOPLE))),
 )
-# What is rare by chance and dangerous stands here as it is.
+# A night that is rare by chance, and dangerous, is written out here.
 chapters = st.one_of(
     st.tuples(deeds),
     st.tuples(deeds, misfortunes),

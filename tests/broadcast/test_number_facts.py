@@ -1,4 +1,4 @@
-"""What Meta says of number and account before a broadcast leaves: mended first, or gone.
+"""Facts of Meta about number and account before a broadcast: to be corrected first, or gone.
 
 Planned and sent by the command, against the sandbox.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from wacoex_cli.channels.checks import check_mended
+from wacoex_cli.channels.checks import check_sending_facts
 from wacoex_cli.channels.model import Provider
 from wacoex_cli.findings.model import Severity
 from wacoex_cli.sandbox.account import come_back, leave
@@ -40,7 +40,7 @@ def number(world):
         ({"account_mode": "SANDBOX"}, "critical"),
     ],
 )
-def test_a_fact_that_leads_to_a_refusal_is_a_finding_before_sending(
+def test_a_fact_that_causes_a_refusal_is_a_finding_before_sending(
     shop, cli, number, facts, severity
 ):
     number(**facts)
@@ -87,26 +87,26 @@ def test_a_field_that_this_access_is_not_given_spoils_nothing(shop, cli):
     assert "WX214" not in planned.out
 
 
-def test_good_words_and_missing_ones_are_no_finding():
+def test_good_and_missing_values_cause_no_finding():
     good = {"name_status": "APPROVED", "account_mode": "LIVE", "status": "CONNECTED"}
     more = {"code_verification_status": "VERIFIED", "new_name_status": "NONE"}
-    assert check_mended({**good, **more}, "shop", "now") == []
-    assert check_mended({}, "shop", "now") == []
-    assert check_mended({"name_status": "AVAILABLE_WITHOUT_REVIEW"}, "shop", "now") == []
+    assert check_sending_facts({**good, **more}, "shop", "now") == []
+    assert check_sending_facts({}, "shop", "now") == []
+    assert check_sending_facts({"name_status": "AVAILABLE_WITHOUT_REVIEW"}, "shop", "now") == []
 
 
 @pytest.mark.parametrize("word", ["EXPIRED", "NOT_VERIFIED", "UNVERIFIED"])
 def test_a_verification_that_ended_says_little_about_a_connected_number(word):
     facts = {"code_verification_status": word, "is_on_biz_app": True}
-    [found] = check_mended({**facts, "status": "CONNECTED"}, "shop", "now")
+    [found] = check_sending_facts({**facts, "status": "CONNECTED"}, "shop", "now")
     assert found.severity is Severity.INFO
-    [found] = check_mended({**facts, "status": "DISCONNECTED"}, "shop", "now")
+    [found] = check_sending_facts({**facts, "status": "DISCONNECTED"}, "shop", "now")
     assert found.severity is Severity.WARNING
 
 
-def test_the_worst_of_several_leads(number):
+def test_the_worst_fact_gives_the_finding_its_text(number):
     facts = {"name_status": "PENDING_REVIEW", "account_mode": "SANDBOX", "status": "CONNECTED"}
-    [found] = check_mended(facts, "shop", "now")
+    [found] = check_sending_facts(facts, "shop", "now")
     assert (found.severity, found.title) == (
         Severity.CRITICAL,
         "the number is in sandbox mode, not live",

@@ -112,7 +112,7 @@ OF_ONE = {
 @pytest.mark.parametrize(
     ("named", "paused"), [("553188888888", 0), ("541123456789", 1), ("+55 31 8888-8888", 0)]
 )
-def test_an_event_about_one_number_pauses_that_channel_alone(
+def test_an_event_about_one_number_pauses_only_that_channel(
     shop, cli, sending, field, value, named, paused
 ):
     key = "display_phone_number" if field == "phone_number_quality_update" else "phone_number"
@@ -132,7 +132,7 @@ def test_an_event_about_the_account_pauses_all_its_channels(shop, cli, sending, 
     assert [shop.current(it).status for it in sending] == [Status.PAUSED, Status.PAUSED]
 
 
-def test_a_number_that_only_ends_alike_is_another_one(shop, cli, sending):
+def test_a_number_with_the_same_ending_is_another_number(shop, cli, sending):
     value = {"event": "PARTNER_REMOVED", "phone_number": "551188888888", **REMOVED}
     assert cli("events", "import", "-", stdin=entry_of(shop, value)).code == 0
 

@@ -55,7 +55,7 @@ TICK_SECONDS = 0.1
 
 @dataclass
 class Server:
-    """Takes so many messages in any second, by the time; some are refused for other reasons."""
+    """Takes this many messages in any second, by the time; some are refused for other reasons."""
 
     limit: Callable[[float], int]
     strays: float = 0.0
@@ -84,7 +84,7 @@ class Server:
         return sum(not is_taken for at, is_taken in self.arrivals if start <= at < end)
 
     def seconds_until(self, rate: float, since: float) -> float:
-        """Seconds from then until the last five seconds had so many a second; else infinite."""
+        """Seconds from then until the last five seconds had this many a second; else infinite."""
         taken = [at for at, is_taken in self.arrivals if is_taken and at >= since]
         for place, at in enumerate(taken):
             if place - sum(other <= at - 5.0 for other in taken[:place]) + 1 > rate * 5.0:
@@ -117,7 +117,7 @@ def send(
 
 @settings(max_examples=12)
 @given(storm=st.floats(1.0, 120.0), answer_seconds=st.floats(0.02, 2.0))
-def test_after_a_storm_of_any_length_the_pace_is_back_within_half_a_minute(storm, answer_seconds):
+def test_the_pace_recovers_from_a_storm_of_any_length_within_half_a_minute(storm, answer_seconds):
     ends = 15.0 + storm
     server = Server(lambda at: 0 if 15.0 <= at < ends else 20)
     send(server, ends + 31.0, answer_seconds)

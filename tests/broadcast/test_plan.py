@@ -69,7 +69,7 @@ def test_duplicates_are_found_across_a_long_list(shop):
     assert skipped(shop, planned) == {5102: "duplicate", 5103: "duplicate", 5104: "duplicate"}
 
 
-def test_everybody_who_cannot_be_sent_to_is_kept_with_the_reason(shop, state):
+def test_people_who_cannot_be_sent_to_are_kept_with_the_reason(shop, state):
     with state.transaction():
         add_optout(state, shop.phone(2), "person", None, shop.clock.now())
     people = [
@@ -93,7 +93,7 @@ def test_everybody_who_cannot_be_sent_to_is_kept_with_the_reason(shop, state):
     assert shop.counts(planned.broadcast) == {"pending": 1, "skipped": 4}
 
 
-def test_a_row_without_a_value_does_not_stand_in_the_way_of_a_later_one_that_has_it(shop):
+def test_a_row_without_a_value_does_not_block_a_later_complete_row(shop):
     people = [(shop.phone(1), "", "A-1"), (shop.phone(1), "Ana", "A-1")]
     planned = shop.plan(shop.file("again.csv", people, ("phone", "name", "order")), **ORDER)
 
@@ -148,7 +148,7 @@ def test_a_dry_run_says_everything_and_leaves_nothing_behind(shop):
     assert list(locks.presence_directory(shop.state.path).iterdir()) == []
 
 
-def test_an_unreadable_row_in_the_middle_is_left_out_by_itself(shop, tmp_path):
+def test_one_unreadable_row_is_left_out_alone(shop, tmp_path):
     file = tmp_path / "broken.ndjson"
     file.write_text('{"phone": "+6591000001"}\n{"phone": \n{"phone": "+6591000003"}\n')
 
@@ -179,7 +179,7 @@ def abandoned_draft(shop, presence):
     return draft
 
 
-def test_what_a_killed_planner_left_is_cleaned_by_the_next_plan(shop):
+def test_the_next_plan_cleans_what_a_killed_planner_left(shop):
     killed = locks.Presence(shop.state.path)
     draft = abandoned_draft(shop, killed)
     killed.abandon()
@@ -200,7 +200,7 @@ def test_a_planner_that_is_still_at_work_is_left_alone(shop):
     at_work.leave()
 
 
-def test_a_plan_that_was_finished_meanwhile_is_no_draft_to_discard(shop):
+def test_a_plan_that_was_finished_meanwhile_is_not_discarded_as_a_draft(shop):
     broadcast = shop.planned(2)
     Broadcasts(shop.state).discard(broadcast.broadcast_id)
 
@@ -347,7 +347,7 @@ def test_lost_digits_are_named_with_their_line_in_the_plan_and_its_report(shop, 
     assert (found["5"]["phone"], found["5"]["reason"]) == ("'=1+1", "invalid")
 
 
-def test_a_list_read_as_windows_1252_says_so(shop, cli, tmp_path):
+def test_a_list_read_as_windows_1252_is_noted_in_the_plan(shop, cli, tmp_path):
     file = tmp_path / "old.csv"
     file.write_bytes(f"téléphone;nom\n{shop.phone(1)};Zoë\n".encode("windows-1252"))
     outcome = cli("broadcast", "plan", file, *OPTIONS)
@@ -359,7 +359,7 @@ def test_a_list_read_as_windows_1252_says_so(shop, cli, tmp_path):
 SALE = {"template": "spring_sale", "parameters": {"first_name": "name"}}
 
 
-def test_who_wants_no_marketing_still_hears_that_the_shop_is_open(shop, state):
+def test_a_person_who_wants_no_marketing_still_gets_utility_messages(shop, state):
     people = shop.file("people.csv", [(shop.phone(n), "Ana") for n in (1, 2, 3)], ("phone", "name"))
     with state.transaction():
         add_optout(state, shop.phone(1), "operator", None, shop.clock.now(), Scope.MARKETING)
@@ -390,7 +390,7 @@ def test_an_opt_out_of_marketing_after_the_plan_counts_and_others_still_go_out(s
         ("+5531999999999", 0),
     ],
 )
-def test_a_check_finds_who_was_sent_to_after_an_opt_out(shop, state, listed, rows):
+def test_a_check_finds_people_who_were_sent_to_after_an_opt_out(shop, state, listed, rows):
     people = [("+5531988888888", "US.77", "Ana")]
     file = shop.file("people.csv", people, ("phone", "user_id", "name"))
     opening = shop.planned(file)
@@ -401,7 +401,7 @@ def test_a_check_finds_who_was_sent_to_after_an_opt_out(shop, state, listed, row
     assert sum(row["people"] for row in takeover.taken_after_optout(state)) == rows
 
 
-def test_what_was_taken_after_lifts_no_opt_out_of_marketing(shop, state):
+def test_a_later_accepted_message_lifts_no_opt_out_of_marketing(shop, state):
     with state.transaction():
         add_optout(state, shop.phone(1), "operator", None, shop.clock.now(), Scope.MARKETING)
     shop.send(shop.planned(1))
@@ -442,7 +442,7 @@ def again(cli, word, *options, of=1, yes=True, **more):
 
 
 def retried(shop, broadcast_id=2):
-    """The rows of a retry and where they stand."""
+    """The rows of a retry and their states."""
     rows = shop.rows(Broadcasts(shop.state).get(broadcast_id))
     return {row: (entry["state"], entry["reason"]) for row, entry in rows.items()}
 
@@ -490,7 +490,7 @@ def test_within_a_day_of_a_131049_nobody_is_sent_to_in_either_spelling(shop, cli
     assert taken(shop, 3) == 1
 
 
-def test_who_opted_out_meanwhile_is_skipped(shop, cli, failed):
+def test_a_person_who_opted_out_meanwhile_is_skipped(shop, cli, failed):
     with shop.state.transaction():
         add_optout(shop.state, shop.phone(2), "manual", None, shop.clock.now())
     again(cli, "131026")
@@ -499,7 +499,7 @@ def test_who_opted_out_meanwhile_is_skipped(shop, cli, failed):
     assert taken(shop, 2) == 0
 
 
-def test_nobody_is_retried_twice_whichever_broadcast_is_named(shop, cli, failed):
+def test_nobody_is_retried_twice_from_any_broadcast_of_the_family(shop, cli, failed):
     assert again(cli, "131026").code == 0
     refused = again(cli, "131026")
 
@@ -530,7 +530,7 @@ def test_rows_that_wait_in_a_planned_retry_are_not_planned_again_until_it_is_can
     assert [taken(shop, row) for row in (1, 2)] == [1, 1]
 
 
-def test_who_got_the_message_after_all_is_left_out_when_the_retry_is_sent_later(shop, cli, failed):
+def test_a_person_who_got_the_message_after_all_is_left_out_of_a_later_retry(shop, cli, failed):
     again(cli, "all", yes=False, tty=True, stdin="n\n")
     set_state(shop, 1, 4, "delivered")
 
@@ -540,7 +540,7 @@ def test_who_got_the_message_after_all_is_left_out_when_the_retry_is_sent_later(
     assert cli("state", "check").code == 0
 
 
-def test_a_row_that_a_person_settled_is_no_failure(shop, cli, failed):
+def test_a_row_that_a_person_settled_is_not_retried(shop, cli, failed):
     cli("broadcast", "reconcile", 1, "--as", "not-sent", "--yes")
     again(cli, "rejected")
 
@@ -557,7 +557,7 @@ def test_a_row_that_a_person_settled_is_no_failure(shop, cli, failed):
         ("stop", "has no failed rows of class stop"),
     ],
 )
-def test_an_unfit_class_plans_nothing(shop, cli, failed, word, said):
+def test_a_class_that_cannot_be_retried_plans_nothing(shop, cli, failed, word, said):
     refused = again(cli, word)
 
     assert refused.code == 2
@@ -565,7 +565,7 @@ def test_an_unfit_class_plans_nothing(shop, cli, failed, word, said):
     assert len(shop.state.rows("SELECT 1 FROM broadcasts")) == 1
 
 
-def test_it_needs_an_id_somebody_to_ask_and_nothing_else_that_plans(shop, cli, failed):
+def test_a_retry_needs_an_id_a_terminal_and_no_other_planning_option(shop, cli, failed):
     assert cli("broadcast", "retry", "--yes").code == 2
     assert again(cli, "all", "--to", "people.csv").code == 2
     assert again(cli, "all", "--template", "opening_hours").code == 2
@@ -580,7 +580,7 @@ def test_without_a_class_all_failed_rows_are_sent_again(shop, cli, failed):
     assert list(retried(shop)) == [1, 2, 3, 4]
 
 
-def test_the_former_spelling_does_the_same_and_help_does_not_show_it(shop, cli, failed):
+def test_the_former_option_still_works_and_help_does_not_show_it(shop, cli, failed):
     done = cli("broadcast", "send", 1, "--retry-failed", "131026", "--yes", "--json")
 
     assert (done.code, done.data["name"]) == (0, "failed rows of 1")
@@ -625,7 +625,7 @@ def test_the_checks_before_sending_are_those_of_any_broadcast(shop, cli, failed)
     assert "it is for 2 people, not 5" in refused.err
 
 
-def test_a_test_whose_sender_was_killed_is_not_what_is_sent_without_an_id(shop, cli):
+def test_a_killed_test_is_not_the_broadcast_sent_without_an_id(shop, cli):
     planned = shop.plan(2)
     orphan = send.plan_test(shop.state, planned, "+6591999999", shop.clock)
     assert orphan.test_of == planned.broadcast.broadcast_id
@@ -636,7 +636,7 @@ def test_a_test_whose_sender_was_killed_is_not_what_is_sent_without_an_id(shop, 
 
 
 @pytest.mark.parametrize("provider", [Provider.RESPONDIO], ids=str)
-def test_through_respondio_who_is_no_contact_any_more_is_skipped(shop, cli):
+def test_a_person_no_longer_a_contact_at_respondio_is_skipped(shop, cli):
     shop.befriend(4)
     broadcast = shop.planned(4)
     refused = frozenset({shop.phone(2), shop.phone(3)})
@@ -657,7 +657,7 @@ STATES = ("pending", "retry", "sending", "accepted", "delivered", "failed", "rej
 
 @settings(max_examples=60)
 @given(family=st.lists(st.tuples(st.sampled_from(STATES), st.booleans()), max_size=4))
-def test_whatever_the_family_of_a_broadcast_has_done_a_person_waits_in_one_of_it_at_most(
+def test_a_person_waits_in_at_most_one_broadcast_of_a_family(
     tmp_path_factory: Any, family: Any
 ) -> None:
     """They failed in broadcast 1; of each other: their state, and whether it was cancelled."""
@@ -681,7 +681,7 @@ def test_whatever_the_family_of_a_broadcast_has_done_a_person_waits_in_one_of_it
 
 
 def _add_broadcasts(state: Any, rows: Any, first: int = 1) -> None:
-    """Broadcast 1 and those of its family; the person is spelt in either way by turns."""
+    """Broadcast 1 and those of its family; the number has either spelling by turns."""
     spellings = ("+5215512345678", "+525512345678")
     with state.transaction():
         state.execute(
@@ -773,7 +773,7 @@ def test_exactly_one_list_is_named(shop, cli, arguments, said):
     assert said in refused.err
 
 
-def test_a_quiet_plan_says_how_many_and_what_speaks_against_it(shop, cli):
+def test_a_quiet_plan_shows_the_number_of_people_and_the_problems(shop, cli):
     file = shop.file("list.csv", [(shop.phone(1),), (shop.phone(1),), ("none",)], ("phone",))
     whole = cli("broadcast", "plan", file, *OPENING)
     brief = cli("broadcast", "plan", file, *OPENING, "-q")
@@ -790,7 +790,7 @@ ORDER_READY = ("--template", "order_ready", "--lang", "en_US", "--param", "1=nam
 NAMES = ("phone", "name", "order")
 
 
-def test_an_empty_cell_gets_its_default_and_the_plan_counts_who(shop, cli):
+def test_an_empty_cell_gets_its_default_and_the_plan_counts_them(shop, cli):
     with shop.state.transaction():
         add_optout(shop.state, shop.phone(4), "person", None, shop.clock.now())
     names = ("#N/A", "", "Null", "-", "Ana")
@@ -878,7 +878,7 @@ def test_a_text_too_long_is_cut_only_with_truncate(shop, cli):
         (("--format", "1=date", "--locale", "klingon"), "dates and numbers are written"),
     ],
 )
-def test_a_wording_that_cannot_be_plans_nothing(shop, cli, options, said):
+def test_an_impossible_wording_plans_nothing(shop, cli, options, said):
     file = shop.file("names.csv", [(shop.phone(1), "Ana", "A-1")], NAMES)
     refused = cli("broadcast", "plan", file, *ORDER_READY, "--text", "2=soon", *options)
 

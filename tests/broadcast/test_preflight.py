@@ -95,7 +95,7 @@ def test_a_critical_finding_is_shown_by_the_plan_and_refuses_the_sending(
 
 
 @pytest.mark.parametrize("finding", sorted(CRITICAL))
-def test_who_overrules_it_by_name_sends_and_that_is_recorded(shop, cli, number, finding):
+def test_a_finding_overruled_by_name_lets_it_send_and_is_recorded(shop, cli, number, finding):
     number(**CRITICAL[finding])
     broadcast = shop.planned(2)
     sent = cli("broadcast", "send", "--yes", "--overrule", finding)
@@ -142,7 +142,7 @@ def test_an_app_that_must_be_opened_now_refuses_the_sending(shop, cli, number):
     assert cli("broadcast", "send", "--yes").code == 0
 
 
-def test_who_overrules_the_countdown_by_name_sends_and_that_is_recorded(shop, cli, number):
+def test_a_countdown_overruled_by_name_lets_it_send_and_is_recorded(shop, cli, number):
     number(last_onboarded_time=onboarded(13.5))
     cli("broadcast", "plan", shop.people(2), *OPENING_HOURS)
     sent = cli("broadcast", "send", "--yes", "--overrule", "WX102")
@@ -213,7 +213,7 @@ def test_a_list_larger_than_the_messaging_limit_is_critical(shop, cli, number):
     assert cli("broadcast", "send", 2, "--yes").code == 5
 
 
-def test_what_was_sent_within_24_hours_counts_against_the_messaging_limit(shop, number):
+def test_messages_within_24_hours_count_against_the_messaging_limit(shop, number):
     number(whatsapp_business_manager_messaging_limit="TIER_50")
     shop.send(shop.planned(40))
     others = shop.file("others.csv", [(shop.phone(n),) for n in range(41, 52)])
@@ -225,7 +225,7 @@ def test_what_was_sent_within_24_hours_counts_against_the_messaging_limit(shop, 
     assert ids(shop.plan(others)) == []
 
 
-def test_a_limit_whose_name_nobody_knows_is_no_limit_made_up(shop, number):
+def test_an_unknown_name_of_a_limit_gives_no_invented_limit(shop, number):
     number(whatsapp_business_manager_messaging_limit="TIER_OF_NEXT_YEAR")
     assert ids(shop.plan(60)) == []
 
@@ -308,7 +308,7 @@ def silence(shop):
 
 @pytest.fixture
 def estimate(shop, cli):
-    """The estimate of a plan for so many people."""
+    """The estimate of a plan for this many people."""
 
     def plan(people, *options):
         file = shop.people(people)
@@ -338,7 +338,7 @@ def active(shop, phone, kind=Kind.MESSAGE, number=PHONE_NUMBER_ID, days_ago=0):
 
 
 def wrote(shop, row, days_ago=0):
-    """A contact at respond.io whose message came so many days ago."""
+    """A contact at respond.io whose message came this many days ago."""
     shop.befriend(row)
     contact = shop.world.respondio.find(f"phone:{shop.phone(row)}")
     at = (shop.clock.now() - timedelta(days=days_ago)).timestamp()
@@ -350,7 +350,7 @@ def limit_is(shop, tier):
 
 
 @pytest.mark.usefixtures("silence")
-def test_who_wrote_or_was_written_to_this_month_is_no_new_mac(shop, estimate):
+def test_a_person_active_this_month_is_not_a_new_mac(shop, estimate):
     active(shop, shop.phone(1))
     active(shop, shop.phone(2), Kind.ECHO)
     active(shop, shop.phone(3), days_ago=40)
@@ -391,7 +391,7 @@ def test_the_others_are_looked_up_at_respond_io_where_there_is_a_token(shop, est
 
 
 @pytest.mark.usefixtures("silence")
-def test_nobody_is_looked_up_who_is_known(shop, estimate, respondio):
+def test_known_people_are_not_looked_up(shop, estimate, respondio):
     active(shop, shop.phone(1))
     estimate(1)
 
@@ -415,7 +415,7 @@ def test_a_respond_io_that_fails_leaves_the_estimate_at_most(shop, estimate, res
         ("TIER_OF_NEXT_YEAR", None, None, "Meta says TIER_OF_NEXT_YEAR"),
     ],
 )
-def test_the_share_of_the_portfolios_limit_is_told(shop, estimate, tier, limit, share, why):
+def test_the_share_of_the_portfolios_limit_is_shown(shop, estimate, tier, limit, share, why):
     limit_is(shop, tier)
     shop.send(shop.planned(2))
 
@@ -428,7 +428,7 @@ def test_the_share_of_the_portfolios_limit_is_told(shop, estimate, tier, limit, 
 
 
 @pytest.mark.usefixtures("silence")
-def test_who_was_in_two_broadcasts_uses_up_the_limit_once(shop, estimate):
+def test_a_person_in_two_broadcasts_uses_up_the_limit_once(shop, estimate):
     for people in (2, 4, 3):
         shop.send(shop.planned(people), repeats=RepeatPolicy.SENT)
     other = shop.file("other.csv", [(shop.phone(1),), (shop.phone(9),)])
@@ -438,13 +438,13 @@ def test_who_was_in_two_broadcasts_uses_up_the_limit_once(shop, estimate):
 
 
 @pytest.mark.usefixtures("silence")
-def test_too_many_to_be_looked_up_in_time_are_not_begun_with(shop, estimate, respondio):
+def test_a_list_too_long_to_look_up_in_time_is_not_looked_up(shop, estimate, respondio):
     assert estimate(501)["new_macs_basis"]["not_known"] == 501
     assert respondio.calls["contact/channels"] == 0
 
 
 @pytest.mark.usefixtures("silence")
-def test_one_way_is_told_when_one_is_configured(estimate):
+def test_a_single_configured_way_is_shown(estimate):
     answer = estimate(41)
     [way] = answer["ways"]
 
@@ -453,7 +453,7 @@ def test_one_way_is_told_when_one_is_configured(estimate):
 
 
 @pytest.mark.usefixtures("silence")
-def test_each_way_that_is_configured_is_told(cli, estimate, respondio):
+def test_each_configured_way_is_shown(cli, estimate, respondio):
     cli("channel", "edit", "shop", "--respondio-channel-id", RESPONDIO_CHANNEL_ID)
     meta, other = estimate(6)["ways"]
 
@@ -464,7 +464,7 @@ def test_each_way_that_is_configured_is_told(cli, estimate, respondio):
 
 
 @pytest.mark.usefixtures("silence")
-def test_the_plan_tells_a_person_all_that(shop, cli, respondio):
+def test_the_plan_shows_a_person_the_whole_estimate(shop, cli, respondio):
     limit_is(shop, "TIER_2K")
     cli("channel", "edit", "shop", "--respondio-channel-id", RESPONDIO_CHANNEL_ID)
     wrote(shop, 1)
@@ -482,7 +482,7 @@ class TestThroughRespondIO:
     def provider(self):
         return Provider.RESPONDIO
 
-    def test_the_rate_is_the_one_that_respond_io_told_the_last_time(self, shop, estimate):
+    def test_the_rate_is_the_last_one_that_respond_io_stated(self, shop, estimate):
         shop.befriend(4)
         assert estimate(2)["rate"] == 5.0
         for endpoint in ("contact", "message/send"):
@@ -520,7 +520,7 @@ SEEN = "2026-11-07T12:00:00.000Z"
         ({"odd": 1}, 0, [Severity.UNKNOWN]),
     ],
 )
-def test_a_limit_is_used_up_when_so_many_people_were_messaged(
+def test_a_limit_is_used_up_when_as_many_people_were_messaged(
     tier: object, taken: int, severities: list[Severity]
 ) -> None:
     found = check_limit_used_up(tier, taken, "shop", SEEN)
@@ -556,7 +556,7 @@ def test_a_second_full_of_throttled_answers_asks_who_else_sends() -> None:
     assert any("wacoex partner check shop" in step for step in finding.remedy)
 
 
-def test_before_others_are_blamed_it_is_told_how_our_own_messages_left() -> None:
+def test_the_pace_of_our_own_messages_is_shown_before_others_are_blamed() -> None:
     trouble = Trouble(throttled=(Incident(3, 25, SEEN, peak=20, bunched=0),))
     [finding] = check_throttled(trouble, "shop")
 
@@ -568,7 +568,9 @@ def test_before_others_are_blamed_it_is_told_how_our_own_messages_left() -> None
     ]
 
 
-def test_when_more_than_twenty_of_ours_left_in_a_second_nobody_else_is_blamed() -> None:
+def test_no_other_program_is_blamed_when_more_than_twenty_of_our_messages_left_in_a_second() -> (
+    None
+):
     trouble = Trouble(throttled=(Incident(3, 25, SEEN, peak=22, bunched=14),))
     [finding] = check_throttled(trouble, "shop")
 
@@ -577,7 +579,7 @@ def test_when_more_than_twenty_of_ours_left_in_a_second_nobody_else_is_blamed() 
     assert not any("partner check" in step for step in finding.remedy)
 
 
-def test_a_few_throttled_answers_are_only_told() -> None:
+def test_a_few_throttled_answers_are_only_information() -> None:
     [finding] = check_throttled(Trouble(throttled=(Incident(3, 19, SEEN),)), "shop")
 
     assert finding.severity is Severity.INFO
@@ -593,7 +595,7 @@ def test_ambiguous_rows_wait_for_a_decision_in_each_broadcast() -> None:
     assert [step[-4:-1] for step in finding.remedy] == ["e 3", "e 5"]
 
 
-def test_people_who_were_refused_marketing_are_told_and_are_no_fault() -> None:
+def test_people_who_were_refused_marketing_are_counted_as_information() -> None:
     trouble = Trouble(refused={131049: 12, 131050: 1}, refused_at=SEEN)
 
     [finding] = check_refused_people(trouble, "shop")
@@ -605,7 +607,7 @@ def test_people_who_were_refused_marketing_are_told_and_are_no_fault() -> None:
     ]
 
 
-def test_broadcasts_that_went_well_leave_no_trouble() -> None:
+def test_broadcasts_without_failures_cause_no_finding() -> None:
     assert check_trouble(Trouble(), "shop") == []
 
 
@@ -625,7 +627,7 @@ def test_throttled_answers_are_remembered_although_every_row_is_taken_in_the_end
     assert not troubles(shop.state, [shop.channel], later)
 
 
-def test_what_became_of_rows_is_known_by_channel(shop: Any) -> None:
+def test_the_states_of_rows_are_counted_by_channel(shop: Any) -> None:
     shop.faults(
         Fault("refuse", code=131049, arrivals=frozenset({1})),
         Fault("refuse", code=131050, arrivals=frozenset({2, 3})),

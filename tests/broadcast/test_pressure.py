@@ -56,7 +56,7 @@ class Message(NamedTuple):
 
     @property
     def is_received(self) -> bool:
-        """The person has it, or may have it."""
+        """The person has the message, or may have it."""
         return self.state not in (RowState.REJECTED, RowState.RETRY, RowState.FAILED)
 
     @property
@@ -117,14 +117,14 @@ class Business:
         return Sender(channel, number, RunGuard(state, self.clock, run))
 
     def claim(self, sender: Sender, wanted: int) -> tuple[Claim, ...]:
-        """Claim up to so many rows, as a tick of a sender does."""
+        """Claim up to this many rows, as a tick of a sender does."""
         with self.states[sender.channel].transaction():
             leave = sender.guard.leave()
             rows = 0 if leave.stop else min(leave.rows, wanted)
             return sender.guard.claim("me", rows) if rows else ()
 
     def settle(self, sender: Sender, claim: Claim, state: RowState) -> None:
-        """Write what became of a claim; a failure comes after Meta took it."""
+        """Write the result of a claim; a failure comes after Meta took it."""
         rows = Rows(self.states[sender.channel], sender.number)
         fails = state is RowState.FAILED
         answer = RowState.ACCEPTED if fails else state
@@ -212,7 +212,7 @@ def _check(
         if "rest" in texts:
             assert sum(at > now - 3 * DAY for at in theirs) == 1
         if "unanswered" in texts:
-            # Of the messages before this one, the last so many have an answer among or after them.
+            # The last messages before this one, as many as the limit, have an answer to them.
             *earlier, _ = theirs
             unanswered = earlier[-int(texts["unanswered"]) :]
             assert len(unanswered) < int(texts["unanswered"]) or any(
@@ -246,7 +246,7 @@ def test_a_limit_that_is_not_understood_is_refused(name, text):
         pressure_from({name: text})
 
 
-def test_the_second_list_leaves_out_who_has_had_enough(cli, shop):
+def test_the_second_list_leaves_out_people_who_reached_the_limit(cli, shop):
     plan = ("broadcast", "plan", shop.people(3), "--template", "opening_hours", "--lang", "en_US")
     assert cli(*plan).code == 0
     assert cli("broadcast", "send", "1", "--yes").code == 0
@@ -254,7 +254,7 @@ def test_the_second_list_leaves_out_who_has_had_enough(cli, shop):
     assert "pressure 3" in planned.err
 
 
-def test_a_limit_of_a_day_pauses_and_says_when_it_goes_on(cli, shop):
+def test_a_limit_of_a_day_pauses_and_says_when_it_continues(cli, shop):
     plan = ("broadcast", "plan", shop.people(20), "--template", "opening_hours", "--lang", "en_US")
     planned = cli(*plan, "--per-day", "8")
     assert "it takes 3 days at least" in planned.out

@@ -132,7 +132,7 @@ def _send_side_by_side(empty: Path, seed: int, flag: str) -> None:
         assert all(each["continues_at"] for each in paused)
 
 
-def test_a_broadcast_that_waits_goes_on_each_day(home: Home) -> None:
+def test_a_waiting_broadcast_continues_each_day(home: Home) -> None:
     number = home.plan(LISTED[1:], "--ramp", "1,+50%")
 
     ended = home.run("send", number, "--yes", "--wait", days=2)
@@ -152,7 +152,7 @@ def test_a_broadcast_that_waits_ends_at_its_time(home: Home) -> None:
     assert home.days() == [1, 1]
 
 
-def test_cron_goes_on_each_day_until_everybody_has_it(home: Home) -> None:
+def test_cron_continues_each_day_until_everybody_has_the_message(home: Home) -> None:
     number = home.plan(LISTED[1:], "--per-day", "1")
     codes = [home.run("send", number, "--yes").code]
 
@@ -191,7 +191,7 @@ def test_somebody_pauses_a_broadcast_that_waits(home: Home) -> None:
     assert len(home.machine.taken) == 1
 
 
-def test_who_rests_gets_the_next_message_afterwards(home: Home) -> None:
+def test_a_person_at_the_limit_gets_the_next_message_afterwards(home: Home) -> None:
     first = home.plan(LISTED[2:], "--rest", "3d")
     home.run("send", first, "--yes")
     second = home.plan(LISTED[1:], "--rest", "3d", channel="second")
@@ -203,7 +203,7 @@ def test_who_rests_gets_the_next_message_afterwards(home: Home) -> None:
     assert home.run("show", third).data["counts"]["skipped"] == 0
 
 
-def test_the_setting_holds_where_no_option_is_given_and_none_lifts_it(home: Home) -> None:
+def test_the_setting_applies_without_an_option_and_none_lifts_it(home: Home) -> None:
     config = home.directory / "home" / "config" / "config.toml"
     config.parent.mkdir(exist_ok=True)
     config.write_text('[pressure]\nmax = "1/7d"\n', encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What events tell about messages that were sent: any order, never backwards, nobody twice.
+"""What events report of sent messages: any order, never backwards, nobody twice.
 
 What Meta tells while a broadcast is sent, and which of it pauses the broadcast.
 What `events pull` goes and asks about: people whose fate is unclear, messages without an end.
@@ -91,7 +91,7 @@ def test_a_message_is_sent_then_delivered_then_read(shop):
 
 
 @pytest.mark.parametrize("late", ["sent", "delivered", "failed"])
-def test_what_was_read_does_not_become_less(shop, late):
+def test_a_read_message_never_goes_back_to_delivered(shop, late):
     broadcast = shop.planned(1)
     shop.send(broadcast)
 
@@ -139,7 +139,7 @@ def test_an_ambiguous_row_is_resolved_by_a_status_that_carries_its_attempt(shop,
     assert cli("state", "check").code == 0
 
 
-def test_a_row_that_is_to_be_sent_again_but_had_gone_out_is_left_alone(shop, cli):
+def test_a_row_marked_for_resending_is_left_alone_when_it_had_gone_out(shop, cli):
     broadcast = shop.planned(1)
     shop.faults(Fault("reset_after", recipients=frozenset({shop.phone(1)})))
     shop.send(broadcast)
@@ -307,7 +307,7 @@ def test_somebody_who_says_stop_while_it_runs_is_not_sent_to(shop, eventually):
     assert json.dumps(shop.world.log.summary()["accepted"]) == "199"
 
 
-def test_the_phone_of_a_channel_is_enough_for_it_to_be_meant(shop):
+def test_the_phone_of_a_channel_is_enough_to_match_it(shop):
     broadcast = shop.planned(1)
     shop.send(broadcast)
     with shop.state.transaction():
@@ -347,7 +347,7 @@ def reported(shop, cli, running):
     def tell(kind, **values):
         at = values.pop("at", shop.clock.now().timestamp() + 60)
         payloads = emit(shop.world, kind, at=at, **values).payloads
-        file = shop.directory / "told.ndjson"
+        file = shop.directory / "reported.ndjson"
         file.write_text("".join(json.dumps(payload) + "\n" for payload in payloads))
         assert payloads
         assert cli("events", "import", file).code == 0
@@ -417,7 +417,7 @@ def restricted(word, expiration=1_900_000_000):
         ),
     ],
 )
-def test_it_pauses_what_is_sent(reported, kind, values, reason):
+def test_events_that_pause_a_broadcast(reported, kind, values, reason):
     paused = reported(kind, **values)
 
     assert paused.status is Status.PAUSED
@@ -461,7 +461,7 @@ def test_it_pauses_what_is_sent(reported, kind, values, reason):
         ("capability", {}),
     ],
 )
-def test_it_lets_go_on_what_is_sent(reported, kind, values):
+def test_events_that_do_not_pause_a_broadcast(reported, kind, values):
     assert reported(kind, **values).status is Status.SENDING
 
 
@@ -477,13 +477,13 @@ def test_a_restriction_of_utility_templates_pauses_only_those(shop, reported, ca
     assert reported("account_update", event="ACCOUNT_RESTRICTION", details=details).status == status
 
 
-def test_what_happened_before_the_run_pauses_nothing(shop, reported):
+def test_an_event_from_before_the_run_pauses_nothing(shop, reported):
     before = shop.clock.now().timestamp() - 3_600
 
     assert reported("template_status", name=RUNNING, at=before).status is Status.SENDING
 
 
-def test_who_is_unclear_comes_first_and_what_is_long_over_is_left_alone(state, clock):
+def test_unclear_rows_come_first_and_old_broadcasts_are_left_alone(state, clock):
     channel = registry.add_channel(state, "shop", Details(phone="+6560000001"), clock.now())
     lately, long_ago = (to_text(clock.now() - timedelta(days=days)) for days in (2, 30))
     rows = [
@@ -526,7 +526,7 @@ FIRST_ID = 1_762_516_800_000_000
 
 
 class Limited:
-    """The test's clock up to an end; whoever sleeps beyond it never wakes."""
+    """The test's clock up to an end; a sleep beyond it never ends."""
 
     def __init__(self, clock: Any, seconds: float) -> None:
         self.now, self.monotonic, self.boot_id = clock.now, clock.monotonic, clock.boot_id
@@ -591,7 +591,7 @@ class Availability:
         http = Http(self.clock, log=lambda text: None, transport=httpx.MockTransport(self._answer))
         respondio = RespondIO(http, Secret("respondio-token", "test"), BASE, clock=self.clock)
         poller = Poller(self.state, respondio, self.broadcast_id, clock)
-        task = asyncio.create_task(poller.ask_for_ever())
+        task = asyncio.create_task(poller.ask_without_end())
         await clock.is_over.wait()
         task.cancel()
         await asyncio.wait([task])
@@ -627,7 +627,7 @@ def queried(state, clock, plan_rows) -> Callable[[int], Availability]:
     return make
 
 
-def test_what_respondio_tells_moves_the_row_and_stands_in_the_log(queried) -> None:
+def test_a_status_of_respondio_moves_the_row_and_is_in_the_log(queried) -> None:
     shop = queried(1)
     shop.take(1)
     shop.says(1, "pending", "sent", "delivered")
@@ -661,7 +661,7 @@ def test_a_failure_keeps_its_code_and_its_text_and_may_opt_a_person_out(queried,
     assert shop.state.value("SELECT source FROM optouts") == "meta-131050"
 
 
-def test_what_has_come_to_an_end_is_asked_about_no_more(queried) -> None:
+def test_messages_with_a_final_status_are_not_asked_about_again(queried) -> None:
     shop = queried(3)
     shop.take(1, 2, 3)
     shop.says(1, "read")
@@ -673,7 +673,7 @@ def test_what_has_come_to_an_end_is_asked_about_no_more(queried) -> None:
     assert shop.times == {1: 1, 2: 1, 3: 1}
 
 
-def test_a_message_without_news_is_asked_about_ever_more_seldom(queried, clock) -> None:
+def test_a_message_without_news_is_asked_about_less_and_less(queried, clock) -> None:
     shop = queried(1)
     shop.take(1)
 
@@ -717,7 +717,7 @@ def test_the_limit_of_the_endpoint_is_kept(queried) -> None:
         httpx.Response(200, json={"messageId": "x", "status": "read"}),
     ],
 )
-def test_an_unusable_answer_changes_nothing_and_the_others_go_on(queried, answer) -> None:
+def test_an_unusable_answer_changes_nothing_and_the_others_continue(queried, answer) -> None:
     shop = queried(2)
     shop.take(1, 2)
     shop.answers[2] = answer
@@ -728,7 +728,7 @@ def test_an_unusable_answer_changes_nothing_and_the_others_go_on(queried, answer
     assert [shop.row(1)["state"], shop.row(2)["state"]] == ["delivered", "accepted"]
 
 
-def test_the_last_news_is_waited_for_but_not_for_ever(queried, clock) -> None:
+def test_the_last_statuses_are_waited_for_within_a_limit(queried, clock) -> None:
     shop = queried(1)
     shop.take(1)
     poller = Poller(shop.state, object(), shop.broadcast_id, clock)  # type: ignore[arg-type]

@@ -53,7 +53,7 @@ def test_reached_and_not_reached_and_unknown_sum_to_the_recipients(
 
 
 @given(COUNTS, STATUSES, st.booleans())
-def test_nothing_to_do_is_said_only_when_nothing_is(
+def test_nothing_to_do_is_shown_only_without_open_work(
     counts: Mapping[str, int], status: Status, is_being_sent: bool
 ) -> None:
     made = Reach.of(counts, status)
@@ -67,7 +67,7 @@ def test_nothing_to_do_is_said_only_when_nothing_is(
 
 
 @pytest.mark.parametrize("state", UNKNOWN)
-def test_what_no_receipt_proves_is_not_reached_and_not_failed(state: RowState) -> None:
+def test_a_row_without_a_receipt_is_neither_reached_nor_failed(state: RowState) -> None:
     made = Reach.of({state.value: 5, "delivered": 1}, Status.COMPLETED)
 
     assert (made.reached, made.not_reached, made.unknown) == (1, 0, 5)
@@ -128,7 +128,7 @@ def test_plural_forms() -> None:
     assert [counted(n, "person") for n in (1, 1_200)] == ["1 person", "1,200 people"]
 
 
-def test_commands_fit_where_the_broadcast_stands() -> None:
+def test_the_suggested_commands_fit_the_status_of_the_broadcast() -> None:
     def commands(made: Reach, *, is_being_sent: bool = False) -> list[str]:
         steps = next_steps(7, made, is_being_sent=is_being_sent)
         return [step.command.removeprefix("wacoex broadcast ") for step in steps]
@@ -141,7 +141,7 @@ def test_commands_fit_where_the_broadcast_stands() -> None:
     assert commands(reach(failed=1, handled=1)) == []
 
 
-def test_failures_need_nobody_when_they_are_sent_again_or_settled(state, plan_rows) -> None:
+def test_failures_that_are_sent_again_or_settled_need_no_action(state, plan_rows) -> None:
     first, again = plan_rows(4), plan_rows(2)
     with state.transaction():
         state.execute(

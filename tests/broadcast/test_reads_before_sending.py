@@ -99,7 +99,7 @@ def test_ten_numbers_of_one_account_are_read_in_one_request(
     assert reads(agency) == {TOGETHER: 1, ACCOUNT: 1, TEMPLATES: 1, **warmed}
 
 
-def test_where_meta_takes_no_request_for_several_each_number_is_read_alone(
+def test_without_combined_requests_each_number_is_read_alone(
     agency: Agency, cli: Callable[..., Any]
 ) -> None:
     for number in (1, 2, 3):
@@ -147,7 +147,7 @@ def test_lists_of_respondio_are_read_once_too(shop: Shop, cli: Callable[..., Any
     ]
 
 
-def test_what_was_read_before_a_wait_is_read_again_after_it(agency: Agency) -> None:
+def test_facts_read_before_a_wait_are_read_again_after_it(agency: Agency) -> None:
     planned = ten_of_one_number(agency)
     reads(agency)
 

@@ -66,7 +66,7 @@ def test_the_json_lists_every_row(shop, cli, broadcast):
 
 
 @pytest.mark.parametrize(("word", "end"), [("sent", "accepted"), ("not-sent", "rejected")])
-def test_a_person_says_what_became_of_them(shop, cli, broadcast, word, end):
+def test_a_person_decides_what_happened_to_the_rows(shop, cli, broadcast, word, end):
     done = reconcile(cli, "--as", word, "--yes", "--json")
 
     assert (done.code, done.data["settled"]) == (0, 2)
@@ -138,7 +138,7 @@ def test_a_script_gives_the_number_as_an_option(shop, cli, broadcast):
     assert shop.counts(broadcast) == {"accepted": 3, "pending": 2}
 
 
-def test_what_is_to_be_sent_again_is_sent_once_more_and_under_another_attempt(shop, cli, broadcast):
+def test_a_row_to_be_sent_again_is_sent_once_under_another_attempt(shop, cli, broadcast):
     reconcile(cli, "--resend", "--row", 2, "--expect", 1)
     resumed = cli("broadcast", "resume", 1, "--yes")
 
@@ -162,7 +162,7 @@ def test_a_row_to_be_sent_again_waits_for_its_turn_even_if_a_run_ends_before(sho
     assert shop.counts(broadcast) == {"accepted": 5}
 
 
-def test_an_unknown_word_is_refused_and_nothing_open_is_said_so(shop, cli, broadcast):
+def test_an_unknown_word_is_refused_and_no_open_rows_are_reported(shop, cli, broadcast):
     assert reconcile(cli, "--as", "maybe", "--yes").code == 2
     assert "to send rows again: `--resend`" in reconcile(cli, "--as", "resend").err
     assert reconcile(cli, "--as", "sent", "--resend").code == 2
@@ -171,7 +171,7 @@ def test_an_unknown_word_is_refused_and_nothing_open_is_said_so(shop, cli, broad
     assert "has no row that waits for a decision" in reconcile(cli).out
 
 
-def test_of_a_cancelled_broadcast_nothing_is_sent_again(shop, cli):
+def test_rows_of_a_cancelled_broadcast_are_not_sent_again(shop, cli):
     shop.faults(Fault("reset_after", count=1), Fault("refuse", code=190))
     broadcast = shop.planned(4)
     shop.send(broadcast, rate=20.0)
@@ -204,7 +204,7 @@ def in_doubt(shop, *, people=6, rows=(3, 5), is_taken=False):
 
 
 def long_ago(shop, seconds):
-    """Everything so far happened so many seconds before it did."""
+    """Everything so far happened this many seconds before it did."""
     shop.world.travel(-seconds)
     with shop.state.transaction():
         for row in shop.state.rows("SELECT broadcast_id, row, claimed_at FROM recipients"):
@@ -250,7 +250,7 @@ def test_a_history_without_a_message_of_that_moment_names_the_rows_that_did_not_
     assert "wacoex broadcast reconcile 1 --resend" in text
 
 
-def test_messages_that_are_not_ours_by_id_leave_the_rows_unknown(shop, cli):
+def test_messages_without_our_id_leave_the_rows_unknown(shop, cli):
     in_doubt(shop, is_taken=True)
     answer = reconcile(cli, "--json")
 
@@ -266,7 +266,7 @@ def test_a_history_of_many_pages_is_read_back_to_the_row(shop, cli):
     assert verdicts(reconcile(cli, "--json")) == [(2, "did_not")]
 
 
-def test_a_number_without_a_history_is_said_and_nothing_is_lost(shop, cli):
+def test_a_number_without_a_history_is_reported_and_nothing_is_lost(shop, cli):
     in_doubt(shop)
     shop.world.patch_settings({"message_history": False})
     answer = reconcile(cli, "--json")
@@ -310,7 +310,7 @@ def test_rows_of_a_moment_ago_are_not_asked_about(shop, cli):
     assert answer.data["asked"]["meta"] == {"available": None, "why_not": None}
 
 
-def test_what_did_not_go_out_is_sent_again_after_the_number_is_typed(shop, cli):
+def test_rows_that_did_not_go_out_are_sent_again_after_the_number_is_typed(shop, cli):
     doubtful = in_doubt(shop)
     requests = reconcile(cli, "--resend", tty=True, stdin="2\n")
 
@@ -394,7 +394,7 @@ def test_other_messages_to_the_person_are_not_taken_for_it(shop, cli, doubtful):
     assert verdicts(reconcile(cli, "--json")) == [(3, "did_not"), (5, "did_not")]
 
 
-def test_two_that_could_be_it_leave_the_row_unknown(shop, cli, doubtful):
+def test_two_possible_messages_leave_the_row_unknown(shop, cli, doubtful):
     outgoing(shop, 3)
     outgoing(shop, 3, seconds=20)
     answer = reconcile(cli, "--json")
@@ -429,7 +429,7 @@ def test_a_contact_that_is_gone_leaves_its_row_unknown_and_the_others_are_asked_
     assert answer.data["asked"]["respondio"]["available"] is True
 
 
-def test_a_token_that_is_not_accepted_is_said_and_nothing_is_lost(shop, cli, doubtful):
+def test_a_refused_token_is_reported_and_nothing_is_lost(shop, cli, doubtful):
     shop.environ["WACOEX_RESPONDIO_TOKEN"] = "expired"
     answer = reconcile(cli, "--json")
 
@@ -439,7 +439,7 @@ def test_a_token_that_is_not_accepted_is_said_and_nothing_is_lost(shop, cli, dou
     assert "warning: not asked: respond.io: " in answer.err
 
 
-def test_sending_again_leaves_out_whom_the_asking_found(shop, cli, doubtful):
+def test_sending_again_leaves_out_people_whose_message_was_found(shop, cli, doubtful):
     outgoing(shop, 3)
     refused = reconcile(cli, "--resend", "--expect", "2")
     assert refused.code == 1
@@ -451,7 +451,7 @@ def test_sending_again_leaves_out_whom_the_asking_found(shop, cli, doubtful):
     assert shop.counts(doubtful) == {"accepted": 4, "sent": 1, "pending": 1}
 
 
-def test_the_wish_to_send_again_is_refused_before_anybody_is_asked(shop, cli, doubtful, desk):
+def test_an_impossible_resend_is_refused_before_anything_is_read(shop, cli, doubtful, desk):
     assert reconcile(cli, "--resend").code == 2
     cli("broadcast", "cancel", 1, "--yes")
     with shop.state.transaction():
@@ -461,7 +461,7 @@ def test_the_wish_to_send_again_is_refused_before_anybody_is_asked(shop, cli, do
 
 
 @pytest.mark.parametrize("provider", [Provider.RESPONDIO], ids=str)
-def test_what_respondio_took_without_an_answer_is_found_and_nobody_is_sent_to_twice(shop, cli):
+def test_a_message_that_respondio_took_without_an_answer_is_found_and_not_sent_twice(shop, cli):
     shop.befriend(6)
     doubtful = shop.planned(6)
     shop.faults(

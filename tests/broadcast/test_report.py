@@ -1,6 +1,6 @@
 """`wacoex broadcast report`: totals and every row, as text, JSON and CSV.
 
-The live view of a broadcast: what a person, a log and a program are told.
+The live view of a broadcast: what a person, a log and a program see.
 `wacoex broadcast report --html`: one page with pictures that loads nothing.
 """
 
@@ -180,7 +180,7 @@ def test_no_cell_is_a_formula(value, cell):
         st.tuples(CELLS, CELLS, st.sampled_from(("accepted", "=1", 'a "b", c'))), min_size=1
     )
 )
-def test_lines_are_what_a_csv_writer_makes_of_safe_cells(rows):
+def test_lines_equal_those_of_a_csv_writer_for_safe_cells(rows):
     by_row = io.StringIO()
     csv.writer(by_row, lineterminator="\n").writerows(
         [delimited.safe_cell(value) for value in row] for row in rows
@@ -208,7 +208,7 @@ def test_rows_of_several_pages_come_in_order_each_once(state, plan_rows):
     assert [row for page in found for row in page[0]] == list(range(1, 4_501))
 
 
-def test_what_cannot_be_reported_is_refused(cli):
+def test_an_impossible_report_is_refused(cli):
     both = cli("broadcast", "report", 1, "--csv", "-", "--json")
     unknown = cli("broadcast", "report", 99, "--json")
 
@@ -248,7 +248,7 @@ def test_a_person_sees_the_rate_the_outcomes_and_the_errors_with_their_meaning()
     )
 
 
-def test_a_log_gets_the_same_in_one_line() -> None:
+def test_a_log_gets_the_same_on_one_line() -> None:
     assert report.line(BUSY) == (
         "1220 accepted (320 delivered, 20 read), 4 failed, 2 ambiguous, 19/s now, at most 20 in one"
         " second, 4 failed with code 131026, 2 ambiguous with code 1, about 3 min left"
@@ -277,7 +277,9 @@ def test_a_program_gets_every_number() -> None:
     json.dumps(answer, allow_nan=False)
 
 
-def test_who_is_held_by_quiet_hours_is_told_in_their_own_time_and_waits_for_nothing_else() -> None:
+def test_people_held_by_quiet_hours_are_shown_with_their_local_time_and_nothing_else_waits() -> (
+    None
+):
     counts = Counts({RowState.PENDING: 194, RowState.RETRY: 1_300})
     held = (
         Held(1_204, MORNING, "Asia/Singapore"),
@@ -310,8 +312,8 @@ def test_when_everybody_left_is_held_there_is_no_time_left_to_estimate() -> None
     assert "left" not in report.line(shot)
 
 
-def test_a_limit_that_the_api_tells_is_shown() -> None:
-    shot = BUSY._replace(told_limit=5.0)
+def test_a_limit_that_the_api_states_is_shown() -> None:
+    shot = BUSY._replace(stated_limit=5.0)
 
     assert report.lines(shot)[0].startswith(
         "19/s now, most in one second: 20, the API takes 5/s, about"
@@ -350,7 +352,7 @@ def test_many_codes_are_cut_short_for_a_person_not_for_a_program() -> None:
         (52_300, "about 14 h 32 min"),
     ],
 )
-def test_an_estimate_is_no_finer_than_it_deserves(seconds: float, reported: str) -> None:
+def test_an_estimate_is_rounded_by_its_size(seconds: float, reported: str) -> None:
     assert report.about(seconds) == reported
 
 
@@ -458,7 +460,7 @@ def tell(shop, broadcast, row, *words):
     bring_up_to_date(shop.state, shop.clock)
 
 
-def test_the_page_tells_totals_errors_runs_and_what_went_wrong(page, page_of):
+def test_the_page_shows_totals_errors_runs_and_failed_rows(page, page_of):
     text = page().text
 
     assert "Broadcast 1 on shop" in text
@@ -491,7 +493,7 @@ def test_a_hostile_name_is_only_text(page, page_of):
     assert not [tag for tag, _, _ in made.attributes if tag == "script"]
 
 
-def test_the_page_loads_nothing_and_says_so_to_the_browser(page, page_of):
+def test_the_page_loads_nothing_and_forbids_it_to_the_browser(page, page_of):
     made = page()
 
     [policy] = [
@@ -502,7 +504,7 @@ def test_the_page_loads_nothing_and_says_so_to_the_browser(page, page_of):
     assert not [name for _, name, _ in made.attributes if name.startswith("on")]
 
 
-def test_each_picture_has_words_for_those_who_do_not_see_it(page, page_of):
+def test_each_picture_has_a_text_alternative(page, page_of):
     made = page()
 
     names = [value for tag, name, value in made.attributes if (tag, name) == ("svg", "aria-label")]
@@ -647,7 +649,7 @@ def test_options_that_make_no_sense_are_refused(cli, options, code):
     assert (refused.code, refused.envelope["errors"][0]["code"]) == (2, code)
 
 
-def test_the_funnel_counts_who_read_as_delivered_and_sent(cli, shop):
+def test_the_funnel_counts_read_messages_as_delivered_and_sent(cli, shop):
     broadcast = shop.planned(4)
     shop.send(broadcast)
     tell(shop, broadcast, 1, "read")
@@ -882,7 +884,7 @@ def _luminance(colour: str) -> float:
         ("warn", "paper"),
     ],
 )
-def test_words_stand_out_from_their_ground(scheme, ink, ground):
+def test_text_has_enough_contrast_to_its_background(scheme, ink, ground):
     style = files(report_page.__package__).joinpath("report.css").read_text()
     light, _, dark = style.partition("prefers-color-scheme: dark")
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", light))

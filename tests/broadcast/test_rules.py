@@ -258,7 +258,7 @@ def test_after_a_stop_resume_sends_to_everybody_once(shop, code):
 
 
 @pytest.mark.parametrize("code", ROW_CODES)
-def test_a_code_of_one_person_rejects_that_row_and_the_others_go_on(shop, code):
+def test_a_code_of_one_person_rejects_that_row_and_the_others_continue(shop, code):
     shop.faults(Fault("refuse", code=code, details="because", recipients=only(shop, 2)))
     broadcast = shop.planned(4)
     sent = shop.send(broadcast)
@@ -282,7 +282,7 @@ def test_somebody_who_stopped_marketing_is_left_out_of_it_and_still_gets_the_res
 
 
 @pytest.mark.parametrize("code", [1, 131000])
-def test_a_code_that_may_hide_a_sent_message_is_never_tried_again(shop, code):
+def test_a_row_with_a_code_that_may_hide_a_sent_message_is_never_tried_again(shop, code):
     shop.faults(Fault("refuse", code=code, recipients=only(shop, 2)))
     broadcast = shop.planned(4)
     sent = shop.send(broadcast)
@@ -415,7 +415,7 @@ def test_a_broadcast_that_mostly_fails_pauses_and_names_the_codes(shop):
     assert "code 131026 (" in str(sent.broadcast.reason)
 
 
-def test_a_breaker_with_other_settings_lets_it_go_on(shop):
+def test_a_breaker_with_other_settings_lets_it_continue(shop):
     shop.faults(Fault("refuse", code=131026))
     broadcast = shop.planned(40)
     sent = shop.send(broadcast, breaker_rows=100)
@@ -491,7 +491,7 @@ def test_messages_that_fail_later_open_it_too():
     )
 
 
-def test_of_many_statuses_at_once_the_last_hundred_stand_for_all():
+def test_of_many_statuses_at_once_the_last_hundred_count():
     breaker = Breaker()
     breaker.saw_statuses({}, well=0)
     breaker.saw_statuses({None: 200}, well=800)
@@ -597,13 +597,13 @@ def test_hours_are_read_as_people_type_them(text, shown):
 
 
 @pytest.mark.parametrize("text", ["", "21-8", "21:00", "24:00-08:00", "21:60-08:00", "nights"])
-def test_what_is_no_time_is_refused_with_an_example(text):
+def test_a_wrong_time_is_refused_with_an_example(text):
     with pytest.raises(UsageError, match="not a valid time") as refused:
         QuietHours.parse(text)
     assert "21:00-08:00" in str(refused.value.hint)
 
 
-def test_hours_that_never_end_are_refused():
+def test_quiet_hours_without_an_end_are_refused():
     with pytest.raises(UsageError, match="nothing could ever be sent"):
         QuietHours.parse("08:00-8:00")
 
@@ -697,7 +697,7 @@ def test_it_is_the_first_minute_at_which_nobody_sleeps(zones, start, minutes, pa
         ("+870773123456", ()),
     ],
 )
-def test_a_number_tells_where_its_owner_may_be(phone, zones):
+def test_a_number_shows_where_its_owner_may_be(phone, zones):
     assert zones_of(phone) == zones
 
 

@@ -41,7 +41,7 @@ def test_the_one_planned_broadcast_is_sent_after_a_yes(shop, cli):
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "", "maybe\n"])
-def test_anything_but_yes_sends_nothing_and_exits_with_1(shop, cli, answer):
+def test_any_answer_except_yes_sends_nothing_and_exits_with_1(shop, cli, answer):
     broadcast = shop.planned(3)
     declined = cli(*SEND, "--rate", 20, tty=True, stdin=answer)
 
@@ -52,7 +52,7 @@ def test_anything_but_yes_sends_nothing_and_exits_with_1(shop, cli, answer):
 
 
 @pytest.mark.parametrize(("tty", "options"), [(False, ()), (True, ("--no-input",))])
-def test_where_nobody_can_be_asked_it_needs_yes(shop, cli, tty, options):
+def test_without_a_terminal_it_needs_yes(shop, cli, tty, options):
     shop.planned(3)
     refused = cli(*SEND, *options, tty=tty)
 
@@ -101,7 +101,7 @@ def test_a_rate_from_1_to_20_is_taken(shop, cli, rate):
     assert sent.data["rate"]["requested"] == float(rate)
 
 
-def test_expect_refuses_unless_exactly_so_many_people_would_be_sent_to(shop, cli):
+def test_expect_refuses_any_other_number_of_people(shop, cli):
     shop.planned(3)
     refused = cli(*SEND, "--yes", "--expect", 4)
     assert refused.code == 5
@@ -131,7 +131,7 @@ def test_a_dry_run_shows_the_first_three_requests_and_sends_nothing(shop, cli):
     assert shop.current(broadcast).status.value == "planned"
 
 
-def test_the_token_is_nowhere_in_what_is_written(shop, cli):
+def test_the_token_is_never_written(shop, cli):
     shop.planned(2)
     for options in (("--dry-run",), ("--yes", "-vv"), ("--yes", "--debug")):
         written = cli(*SEND, 1, *options)
@@ -155,7 +155,7 @@ def test_a_dry_run_of_planning_and_sending_leaves_no_broadcast(shop, cli):
 
 
 @pytest.mark.parametrize("options", [("1", "--to", "x.csv"), ("1", "--template", "opening_hours")])
-def test_a_planned_broadcast_and_what_belongs_to_planning_do_not_mix(shop, cli, options):
+def test_a_planned_broadcast_takes_no_planning_options(shop, cli, options):
     shop.planned(1)
     assert cli(*SEND, *options, "--yes").code == 2
 
@@ -207,7 +207,7 @@ def test_the_line_at_the_start_of_a_resume_counts_what_was_done_before(shop, cli
     assert lines[1].endswith(f" shop info: broadcast 1: {done} of 3")
 
 
-def test_a_terminal_shows_errors_by_code_below_the_bar_and_nobody_s_number(shop, cli, monkeypatch):
+def test_a_terminal_shows_errors_by_code_below_the_bar_without_numbers(shop, cli, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     shop.faults(Fault("refuse", code=131026, recipients=frozenset({shop.phone(2)})))
     shop.planned(3)
@@ -248,7 +248,7 @@ def test_a_program_follows_the_rate_the_outcomes_and_the_codes(shop, cli):
     assert envelope["data"]["counts"] == last["counts"]
 
 
-def test_a_stopped_broadcast_exits_by_cause_and_says_how_to_go_on(shop, cli):
+def test_a_stopped_broadcast_exits_by_cause_and_says_how_to_continue(shop, cli):
     shop.faults(Fault("expired_token"))
     broadcast = shop.planned(5)
     stopped = cli(*SEND, "--rate", 20, "--yes")
@@ -300,7 +300,7 @@ def test_resume_is_not_for_a_planned_or_a_completed_broadcast(shop, cli):
     assert len(shop.world.log.arrivals) == 1
 
 
-def test_what_was_planned_against_another_api_is_not_sent_to_this_one(shop, cli):
+def test_a_broadcast_planned_against_another_api_is_not_sent_to_this_one(shop, cli):
     shop.planned(1)
     shop.environ["WACOEX_META_BASE_URL"] = "http://127.0.0.1:9"
     refused = cli(*SEND, "--yes")
@@ -376,7 +376,7 @@ MANY = 600
 
 @pytest.fixture
 def start(shop, eventually):
-    """Start the program, and wait until it has sent so many messages."""
+    """Start the program, and wait until it has sent this many messages."""
     children = []
 
     def start_program(*arguments, arrivals=5):
@@ -525,7 +525,7 @@ def test_while_it_is_being_sent_nobody_can_settle_its_rows(shop, cli, sending, e
     assert shop.counts(broadcast)["ambiguous"] == 1
 
 
-def test_what_was_cancelled_while_somebody_was_asked_about_it_is_not_sent(shop, cli):
+def test_a_broadcast_cancelled_during_the_question_is_not_sent(shop, cli):
     broadcast = shop.planned(3)
     cli("broadcast", "cancel", 1, "--yes")
 
@@ -550,7 +550,7 @@ def test_a_sender_whose_broadcast_was_taken_over_does_not_close_it_for_the_other
     assert shop.state.row("SELECT holder FROM locks")["holder"] == "somebody on another machine"
 
 
-def test_after_a_kill_the_broadcast_is_shown_with_the_way_on(shop, cli, sending):
+def test_after_a_kill_the_broadcast_is_shown_with_the_command_that_continues_it(shop, cli, sending):
     broadcast = shop.planned(PEOPLE)
     child = sending()
     child.kill()
@@ -565,7 +565,7 @@ def test_after_a_kill_the_broadcast_is_shown_with_the_way_on(shop, cli, sending)
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])
-def test_what_is_not_under_way_cannot_be_paused_or_resumed(shop, cli, verb):
+def test_an_inactive_broadcast_cannot_be_paused_or_resumed(shop, cli, verb):
     shop.planned(1)
     refused = cli("broadcast", verb, 1, "--yes") if verb == "resume" else cli("broadcast", verb, 1)
 
@@ -634,9 +634,7 @@ def test_while_a_sender_lives_nothing_is_restored_and_nothing_is_wrong(cli, shop
     assert (lock["purpose"], lock["pid"], lock["alive"]) == ("broadcast 1", sender.pid, True)
 
 
-def test_what_the_backup_never_heard_of_is_not_sent_again_unless_somebody_insists(
-    cli, shop, sender, eventually
-):
+def test_rows_that_the_backup_lacks_are_not_sent_again_without_force(cli, shop, sender, eventually):
     target = shop.directory / "copy.db"
     cli("state", "backup", target)
     known = len(shop.world.log.accepted())
@@ -669,7 +667,7 @@ def test_rows_that_were_on_their_way_in_the_backup_are_never_sent_again(cli, sho
     assert claimed <= ambiguous
 
 
-def test_a_sender_that_died_is_told_with_the_command_that_settles_it(cli, shop, sender):
+def test_a_dead_sender_is_named_with_the_command_that_settles_its_rows(cli, shop, sender):
     killed(sender)
     claimed = rows_in(shop, "sending")
 

@@ -148,7 +148,7 @@ def test_all_planned_of_one_channel_leaves_the_others(
     assert (agency.status(first), agency.status(second)) == (Status.PLANNED, Status.COMPLETED)
 
 
-def test_without_any_planned_broadcast_the_command_says_so(
+def test_without_any_planned_broadcast_the_command_is_refused(
     shop: Shop, cli: Callable[..., Any]
 ) -> None:
     ended = cli("broadcast", "send", "--all-planned", "--yes")
@@ -217,7 +217,7 @@ def test_a_broadcast_whose_rows_cannot_be_written_leaves_the_others_alone(
         "completed",
     ]
     assert agency.status(bad) is Status.PAUSED
-    # Whoever continues it learns from the notes what had left.
+    # The run that continues it learns from the notes what had left.
     with agency.shop.state.transaction():
         agency.shop.state.execute("DROP TRIGGER refuse")
     cli("broadcast", "resume", bad.broadcast_id, "--yes")
@@ -226,7 +226,7 @@ def test_a_broadcast_whose_rows_cannot_be_written_leaves_the_others_alone(
     assert not agency.shop.counts(bad).keys() & {"pending", "sending"}
 
 
-def test_what_stops_one_is_said_while_the_others_go_on(
+def test_the_stop_of_one_broadcast_is_shown_while_the_others_continue(
     agency: Agency, cli: Callable[..., Any]
 ) -> None:
     fine, bad = (agency.planned(number, 40) for number in (1, 2))
@@ -267,7 +267,7 @@ def test_broadcasts_that_ended_alike_are_one_error(agency: Agency, cli: Callable
     assert f"wacoex broadcast resume {ids[0]} {ids[1]}" in error["hint"]
 
 
-def test_whoever_resumes_all_again_is_not_held_up_by_those_that_have_ended(
+def test_resuming_all_again_passes_over_broadcasts_that_have_ended(
     agency: Agency, cli: Callable[..., Any]
 ) -> None:
     done, paused = agency.planned(1, 5), agency.planned(2, 5)
@@ -304,7 +304,7 @@ def test_when_none_can_be_sent_all_are_named(agency: Agency, cli: Callable[..., 
     assert f"broadcast {paused.broadcast_id} (n2)" in ended.envelope["errors"][1]["message"]
 
 
-def test_one_that_must_not_be_sent_is_left_out_and_named(
+def test_a_broadcast_that_must_not_be_sent_is_left_out_and_named(
     agency: Agency, cli: Callable[..., Any]
 ) -> None:
     done, other = agency.planned(1, 5), agency.planned(2, 5)
@@ -318,7 +318,7 @@ def test_one_that_must_not_be_sent_is_left_out_and_named(
     assert agency.status(other) is Status.COMPLETED
 
 
-def test_one_that_another_process_sends_is_left_out_and_named(
+def test_a_broadcast_that_another_process_sends_is_left_out_and_named(
     agency: Agency, cli: Callable[..., Any]
 ) -> None:
     running, other = agency.planned(1, 400), agency.planned(2, 5)
@@ -400,7 +400,7 @@ def test_lines_of_a_log_name_channel_and_broadcast(agency: Agency, cli: Callable
         assert sum(f" n1 broadcast {number} " in line for line in requests) == 3
 
 
-def test_a_channel_that_is_not_known_is_named_and_not_called_empty(
+def test_an_unknown_channel_is_named_and_not_called_empty(
     agency: Agency, cli: Callable[..., Any]
 ) -> None:
     agency.planned(1, 5)
@@ -501,7 +501,7 @@ def test_people_are_counted_again_after_the_wait(
         approved_after_a_wait(agency, planned, cancel, expect=10)
 
 
-def test_one_that_is_cancelled_while_they_wait_leaves_the_others(
+def test_cancelling_one_waiting_broadcast_leaves_the_others(
     agency: Agency, two_planned: tuple[list[Broadcast], Callable[[], None]]
 ) -> None:
     planned, cancel = two_planned

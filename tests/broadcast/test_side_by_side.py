@@ -101,7 +101,7 @@ def test_a_signal_that_comes_while_broadcasts_begin_pauses_all(agency: Agency) -
     assert not agency.taken()
 
 
-def test_one_that_fails_right_after_it_has_begun_is_paused_and_can_be_resumed(
+def test_a_broadcast_that_fails_right_after_its_start_is_paused_and_can_be_resumed(
     agency: Agency, cli: Callable[..., Any]
 ) -> None:
     bad, good = planned = [agency.planned(number, 10) for number in (1, 2)]
@@ -126,7 +126,7 @@ def test_one_that_fails_right_after_it_has_begun_is_paused_and_can_be_resumed(
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3], ids=["at once", "while it sends"])
-def test_what_breaks_beside_one_broadcast_pauses_that_one(agency: Agency, seconds: float) -> None:
+def test_an_error_beside_one_broadcast_pauses_only_that_one(agency: Agency, seconds: float) -> None:
     bad, good = planned = [agency.planned(number, 100) for number in (1, 2)]
 
     async def work() -> None:
@@ -230,7 +230,7 @@ def test_processes_end_when_the_command_that_started_them_is_killed(agency: Agen
     assert agency.shop.taken_twice() == []
 
 
-def test_the_others_go_on_when_a_process_dies(agency: Agency) -> None:
+def test_the_others_continue_when_a_process_dies(agency: Agency) -> None:
     planned = [agency.planned(number, 60) for number in (1, 2, 3)]
     ids = [each.broadcast_id for each in planned]
     command = start_divided(agency, "broadcast", "send", *ids, "--yes", "--json")
@@ -283,7 +283,7 @@ def test_each_number_has_as_many_places_as_when_it_sends_alone():
 
 
 @pytest.mark.usefixtures("divided")
-def test_what_somebody_cancels_after_the_check_is_not_sent_by_another_process_either(
+def test_a_broadcast_cancelled_after_the_check_is_sent_by_no_process(
     agency: Agency, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop, planned = agency.shop, [agency.planned(number, 10) for number in (1, 2)]
@@ -306,7 +306,7 @@ def test_what_somebody_cancels_after_the_check_is_not_sent_by_another_process_ei
 
 
 @pytest.mark.usefixtures("divided")
-def test_without_a_further_process_nothing_is_sent_and_the_command_says_so(
+def test_without_a_further_process_nothing_is_sent_and_the_command_fails(
     agency: Agency, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planned = [agency.planned(number, 5) for number in (1, 2)]
@@ -349,7 +349,7 @@ def test_lines_that_nobody_reads_do_not_disturb_the_sending(agency: Agency) -> N
     assert [agency.shop.counts(each) for each in planned] == [{"accepted": 40}] * 2
 
 
-def test_a_command_that_is_stopped_for_a_while_stops_its_processes_too(agency: Agency) -> None:
+def test_a_suspended_command_suspends_its_processes_too(agency: Agency) -> None:
     planned = [agency.planned(number, 60) for number in (1, 2)]
     ids = [each.broadcast_id for each in planned]
     command = start_divided(agency, "broadcast", "send", *ids, "--yes")

@@ -164,7 +164,7 @@ def test_each_of_two_messages_to_one_person_has_its_own_end(shop, cli):
     [{"recipient_id": "553188888888"}, {"recipient_user_id": "BR.1a2b"}, {}],
     ids=["other spelling", "user id only", "nobody"],
 )
-def test_whom_a_status_names_and_how_does_not_matter(shop, cli, who):
+def test_a_status_may_name_the_person_in_any_way(shop, cli, who):
     broadcast = shop.planned(shop.file("brazil.csv", [("+5531988888888",)]))
     shop.send(broadcast)
     [message_id] = accepted(shop).values()
@@ -192,7 +192,7 @@ def test_a_status_that_is_here_before_the_answer_counts_when_the_answer_comes(sh
     assert shop.states(broadcast) == ["delivered"]
 
 
-def test_a_row_in_doubt_learns_its_message_and_with_it_what_was_told_of_it_before(shop):
+def test_a_row_in_doubt_learns_its_message_and_the_statuses_that_came_before(shop):
     broadcast = shop.planned(1)
     shop.faults(Fault("reset_after"))
     shop.send(broadcast)
@@ -218,7 +218,7 @@ def test_a_row_in_doubt_learns_its_message_and_with_it_what_was_told_of_it_befor
     assert (row["state"], row["code"]) == ("failed", 131026)
 
 
-def test_what_meta_lists_of_a_row_in_doubt_brings_what_was_told_before(shop):
+def test_a_message_that_meta_lists_brings_the_statuses_that_came_before(shop):
     broadcast = shop.planned(1)
     shop.faults(Fault("reset_after"))
     shop.send(broadcast)
@@ -294,7 +294,7 @@ def test_the_chart_counts_statuses_that_name_no_attempt(shop):
 
 
 @pytest.mark.parametrize("who", ["6591000001", "91000001", "SG.77"])
-def test_a_stop_button_belongs_to_the_message_whoever_taps_it(shop, cli, who):
+def test_a_stop_button_belongs_to_its_message_whichever_id_the_tap_names(shop, cli, who):
     people = shop.file("people.csv", [(shop.phone(1), "Ana")], ("phone", "name"))
     shop.send(shop.planned(people, **SALE))
     [message_id] = accepted(shop).values()
@@ -332,7 +332,7 @@ def control(shop, name, **values):
     return httpx.post(f"{shop.base_url}/_sandbox/{name}", json=values).json()
 
 
-def test_what_meta_holds_back_is_not_plainly_accepted(shop, cli):
+def test_held_messages_are_shown_apart_from_accepted_ones(shop, cli):
     sent = held_shop(shop, cli)
 
     assert sent.code == 0, sent.err
@@ -361,7 +361,7 @@ def test_what_meta_holds_back_is_not_plainly_accepted(shop, cli):
     assert cli("state", "check").code == 0
 
 
-def test_while_it_is_sent_the_screen_and_a_log_say_what_meta_holds_back(shop):
+def test_the_screen_and_a_log_show_what_meta_holds_back(shop):
     shop.faults(Fault("held"), Fault("paused"))
     shop.send(shop.planned(3))
 
@@ -371,7 +371,7 @@ def test_while_it_is_sent_the_screen_and_a_log_say_what_meta_holds_back(shop):
     assert report.to_json(last)["counts"]["held_by_meta"] == 3
 
 
-def test_what_was_held_goes_out_or_fails_when_meta_lets_it_go(shop, cli, eventually):
+def test_a_held_message_goes_out_or_fails_after_its_release(shop, cli, eventually):
     shop.world.callbacks = Callbacks(statuses=True)
     held_shop(shop, cli)
     broadcast = Broadcasts(shop.state).get(1)
@@ -412,7 +412,7 @@ def test_people_whose_message_waits_at_meta_have_it_already(shop, cli):
     assert figures.taken_since(shop.state, [1], since) == {1: 5}
 
 
-def test_a_test_message_that_is_held_says_so(shop):
+def test_a_held_test_message_is_reported_as_held(shop):
     shop.faults(Fault("held"))
     test = send.plan_test(shop.state, shop.plan(2), shop.phone(9), shop.clock)
     shop.send(test)
@@ -423,7 +423,7 @@ def test_a_test_message_that_is_held_says_so(shop):
 
 
 @pytest.mark.parametrize("state", sorted(TAKEN_STATES))
-def test_everything_that_was_taken_and_has_not_failed_ends_well(state):
+def test_accepted_messages_that_have_not_failed_end_well(state):
     assert exit_status(Counts({state: 3}), None) == (7 if state is RowState.FAILED else 0)
 
 
@@ -459,7 +459,7 @@ def test_rows_of_before_keep_what_was_known_of_them(tmp_path, monkeypatch):
     state.close()
 
 
-def test_statuses_that_an_older_version_left_aside_are_read_again(shop, monkeypatch):
+def test_statuses_that_an_older_version_ignored_are_read_again(shop, monkeypatch):
     broadcast = shop.planned(2)
     shop.send(broadcast)
     ids = list(accepted(shop).values())

@@ -55,7 +55,7 @@ def tapped(text):
 
 
 def held_by(shop):
-    """Everything that lies beside the state file: its log, notes of senders, other logs."""
+    """Everything beside the state file: its log, notes of senders, other logs."""
     written = [path for path in Path(shop.state.path).parent.rglob("*") if path.is_file()]
     return b"".join(path.read_bytes() for path in written if path.name not in shop.given)
 
@@ -142,7 +142,7 @@ def test_a_row_that_waits_is_skipped_while_others_are_sent(shop, eventually, way
     assert shop.current(broadcast).skipped == len(people)
     reached = {str(arrival.recipient).lstrip("+") for arrival in shop.world.log.accepted()}
     assert not {phone.lstrip("+") for phone in people} & reached
-    # Short words may stand in the file by chance.
+    # Short words may be in the file by chance.
     long = [text for text in [*texts, *buttons] if len(text.encode()) > 11]
     for text in ["elephant", "Anastasia", *long]:
         assert text.encode() not in written
@@ -177,7 +177,7 @@ def test_a_stop_button_of_any_other_template_stops_everything(shop, state):
     assert [found.scope for found in store.list_optouts(state)] == ["all"]
 
 
-def test_a_stop_said_to_another_business_is_none_of_ours(shop, state):
+def test_a_stop_said_to_another_business_stops_nothing_here(shop, state):
     broadcast = shop.planned(2)
     other = said(shop, shop.phone(1), wrote("STOP"))
     delivered(shop, other, waba="999", number="998")
@@ -188,7 +188,7 @@ def test_a_stop_said_to_another_business_is_none_of_ours(shop, state):
 
 
 @pytest.mark.parametrize("portfolio", ["P1", "P2"])
-def test_a_stop_holds_for_the_whole_portfolio(shop, state, portfolio):
+def test_a_stop_applies_to_the_whole_portfolio(shop, state, portfolio):
     details = Details(phone="+6560000099", phone_number_id="998", waba_id="999")
     second = registry.add_channel(state, "second", details, shop.clock.now())
     now = to_text(shop.clock.now())

@@ -1,4 +1,4 @@
-"""The record of claims: who may send a row now, and what becomes of it when a sender dies.
+"""The record of claims: who may send a row now, and what happens to it when a sender dies.
 
 The table of a row's moves: nothing else moves a row, and who may not move stays.
 Whatever happens, in whatever order: nobody is sent to twice, nobody is forgotten.
@@ -122,7 +122,7 @@ def test_a_claim_is_on_disk_with_its_attempt_before_anything_leaves(sender, row)
     assert row(1)["holder"] == sender.presence.holder
 
 
-def test_a_claim_given_back_is_as_if_it_had_not_been_made_but_for_its_attempt(sender, row):
+def test_a_claim_given_back_leaves_only_its_attempt_number(sender, row):
     sender.give_back(*sender.claim())
 
     assert row(1)["state"] == PENDING
@@ -321,7 +321,7 @@ def test_a_row_moves_from_the_states_that_the_table_names_and_from_no_other(stat
 
 
 @pytest.mark.parametrize("move", Move)
-def test_the_mover_refuses_a_state_that_a_move_never_leads_to(move):
+def test_a_move_to_an_unlisted_state_is_refused(move):
     for to in set(RowState) - set(TRANSITIONS[move]):
         with pytest.raises(ValueError, match=f"no row becomes {to.value} by {move.value}"):
             moving(move, to)

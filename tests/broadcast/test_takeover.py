@@ -97,7 +97,7 @@ def test_every_broadcast_is_compared_before_one_is_sent(state, clock, plan_rows)
     [((99, 1, 1), None), ((1, 99, 1), None), ((1, 1, 1), "0123456789ab")],
     ids=["no such broadcast", "no such row", "of another state file"],
 )
-def test_a_try_of_what_is_not_there_refuses(state, plan_rows, attempt, state_id):
+def test_a_noted_try_of_an_unknown_row_is_refused(state, plan_rows, attempt, state_id):
     plan_rows(2)
     dead(state, attempt, state_id=state_id)
 
@@ -106,7 +106,7 @@ def test_a_try_of_what_is_not_there_refuses(state, plan_rows, attempt, state_id)
     assert (refused.value.code, refused.value.exit_status) == ("state_went_back", 5)
 
 
-def test_torn_lines_and_other_files_are_no_notes(state, plan_rows):
+def test_torn_lines_and_other_files_are_not_read_as_notes(state, plan_rows):
     plan_rows(1)
     presence = dead(state)
     presence.path.write_bytes(b"wacoex-\xff\x00\nwacoex-ab-1-1\n\n")
@@ -145,7 +145,7 @@ def test_a_living_process_keeps_its_file(state):
     living.leave()
 
 
-def test_notes_of_a_sender_that_is_to_be_taken_over_stay(state, clock, plan_rows):
+def test_notes_of_a_sender_that_can_be_taken_over_stay(state, clock, plan_rows):
     number = plan_rows(2)
     presence = locks.Presence(state.path)
     with state.transaction():
@@ -160,7 +160,7 @@ def test_notes_of_a_sender_that_is_to_be_taken_over_stay(state, clock, plan_rows
     assert not presence.path.exists()
 
 
-def test_a_row_that_was_lost_lets_nobody_else_in(state, clock, plan_rows):
+def test_a_lost_row_of_the_lock_admits_no_other_sender(state, clock, plan_rows):
     number = plan_rows(1)
     first, second = locks.Presence(state.path), locks.Presence(state.path)
     with state.transaction():
@@ -175,7 +175,7 @@ def test_a_row_that_was_lost_lets_nobody_else_in(state, clock, plan_rows):
     second.leave()
 
 
-def test_a_removed_directory_lets_nobody_in_for_thirty_seconds(state, clock, plan_rows):
+def test_a_removed_directory_admits_no_sender_for_thirty_seconds(state, clock, plan_rows):
     number = plan_rows(1)
     first = locks.Presence(state.path)
     with state.transaction():
@@ -211,7 +211,7 @@ def test_a_file_that_is_removed_before_it_is_locked_is_made_again(state, monkeyp
     presence.leave()
 
 
-def test_a_table_that_does_not_fit_its_index_is_refused_after_a_death(state, plan_rows):
+def test_a_table_that_contradicts_its_index_is_refused_after_a_death(state, plan_rows):
     number = plan_rows(3)
     dead(state, (number, 1, 1))
     page = state.value("SELECT rootpage FROM sqlite_master WHERE name = 'recipients_by_state'")
@@ -246,7 +246,7 @@ class TestAdopting:
         with closing(open_state(path)) as copy:
             yield copy
 
-    def test_what_another_copy_may_have_sent_is_ambiguous(self, copy, clock):
+    def test_rows_that_another_copy_may_have_sent_are_ambiguous(self, copy, clock):
         why = generation.suspicion(copy)
         adopted = takeover.adopt(copy, str(why), "ana", clock)
 
@@ -262,7 +262,7 @@ class TestAdopting:
         [record] = copy.rows("SELECT * FROM adoptions")
         assert (record["adopted_by"], record["reason"], record["ambiguous"]) == ("ana", why, 2)
 
-    def test_it_is_the_file_that_was_used_last_then(self, copy, clock):
+    def test_an_adopted_file_counts_as_the_file_used_last(self, copy, clock):
         takeover.adopt(copy, "a copy", "ana", clock)
 
         takeover.demand_own_file(copy)
@@ -293,7 +293,7 @@ def test_adoption_is_refused_while_a_process_uses_the_file(run, state):
     assert (refused.code, refused.envelope["errors"][0]["code"]) == (6, "locked")
 
 
-def test_nothing_is_adopted_that_was_used_last(run, state):
+def test_the_file_used_last_needs_no_adoption(run, state):
     outcome = run("state", "adopt", "--json", env={"WACOEX_STATE": str(state.path)})
 
     assert (outcome.code, outcome.data["adopted"]) == (0, False)
@@ -333,7 +333,7 @@ def test_a_row_in_doubt_shows_its_own_reason_and_no_older_code(state, clock, pla
     assert (row(state, 1)["detail"], row(state, 1)["reason"]) == (None, "not-sent (says ana)")
 
 
-def test_a_value_that_is_too_big_is_called_that(state):
+def test_a_value_that_is_too_big_is_reported_as_such(state):
     too_big = pytest.raises(StateError, match="too big")
     with too_big as refused, state.transaction():
         state.execute("INSERT INTO about VALUES ('x', zeroblob(2000000000))")
@@ -363,7 +363,7 @@ def test_check_knows_impossible_states_of_rows(run, state, plan_rows, harm, word
     assert "restore" not in checked.out
 
 
-def test_a_state_of_a_row_that_there_is_not_is_an_error_of_the_file(state, plan_rows):
+def test_an_unknown_state_of_a_row_is_an_error_of_the_file(state, plan_rows):
     rows = Rows(state, plan_rows(1))
     change(state, "UPDATE recipients SET state = 'banana'")
 

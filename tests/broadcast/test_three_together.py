@@ -58,7 +58,7 @@ MOST_RUNS = 30
 CLEAR = {
     "fine",
     "slow",
-    "told before the answer",
+    "status before the answer",
     "no connection",
     "throttled",
     "asked to wait",
@@ -224,7 +224,7 @@ def check(shop: ThreeNumbers, people: int) -> None:
 
 
 def check_ends(state: State, outcomes: list[Any]) -> None:
-    """Whoever ended in order has let go of every row."""
+    """A process that ended in order has let go of every row."""
     claimed = {number for (number,) in state.tuples(f"SELECT broadcast_id {CLAIMED}")}
     ended = {outcome.broadcast.broadcast_id for outcome in outcomes if isinstance(outcome, Sent)}
     assert not claimed & ended
@@ -252,7 +252,7 @@ def send_in_any_runs(directory: Path, sizes: list[int], runs: list[SenderRun]) -
         allow_writes(state)
         check_ends(state, outcomes)
         if REFUSALS & {trouble.kind for trouble in run.troubles}:
-            # What became of them was known, and could not be written.
+            # Their results were known, and could not be written.
             most_in_doubt += in_doubt(state) - settled_before
         most_in_doubt += sum(each not in CLEAR for each in run.luck)
         most_in_doubt += shop.on_their_way(is_known=not run.ends_in_a_power_cut)

@@ -84,7 +84,7 @@ def test_the_first_persons_message_is_shown_unless_more_are_asked_for(cli, peopl
     assert "Ana2" not in planned.out
 
 
-def test_preview_shows_so_many_rows_as_they_will_be_read(cli, people):
+def test_preview_shows_the_wanted_number_of_rows_as_people_read_them(cli, people):
     planned = cli("broadcast", "plan", people, *ORDER_READY, "--preview", 3)
 
     assert planned.out.splitlines()[1:7] == [
@@ -97,7 +97,7 @@ def test_preview_shows_so_many_rows_as_they_will_be_read(cli, people):
     ]
 
 
-def test_preview_leaves_out_who_is_skipped_and_goes_no_further_than_the_list(shop, cli):
+def test_preview_leaves_out_skipped_people_and_ends_with_the_list(shop, cli):
     rows = [("nonsense", "Bo", "B-1"), READERS[0], READERS[1]]
     file = shop.file("three.csv", rows, ("phone", "name", "order"))
     options = (*ORDER_READY, "--preview", 100, "--dry-run", "--json")
@@ -145,7 +145,7 @@ def test_a_test_sends_the_first_rows_message_to_me_and_waits_for_its_status(shop
     assert shop.rows(own)[1]["parameters"] == '["Ana1", "A-1"]'
 
 
-def test_a_test_does_not_stand_among_the_broadcasts_unless_it_is_asked_for(shop, cli, people):
+def test_a_test_is_listed_only_on_request(shop, cli, people):
     with listening(shop, "delivered"):
         cli("broadcast", "plan", people, *ORDER_READY, "--test", ME, "--yes")
 
@@ -202,7 +202,7 @@ def test_a_test_that_fails_later_says_why(shop, cli, people):
     assert f"error: the test to {ME} failed: code 131049" in planned.err
 
 
-def test_what_speaks_against_sending_stops_the_test_and_leaves_no_trace(shop, cli, people):
+def test_a_critical_finding_stops_the_test_and_leaves_no_trace(shop, cli, people):
     shop.world.patch_node(shop.world.nodes[PHONE_NUMBER_ID], {"is_on_biz_app": False})
     planned = cli("broadcast", "plan", people, *ORDER_READY, "--test", ME, "--yes", "--json")
 
@@ -273,7 +273,7 @@ def test_when_no_status_comes_it_asks_whether_anything_is_listening(shop, sent_t
     assert "wacoex events subscribe --check" in str(found.errors[0].hint)
 
 
-def test_sent_is_told_as_it_is_when_nothing_better_comes(shop, sent_test, clock):
+def test_the_status_sent_is_reported_when_no_later_status_comes(shop, sent_test, clock):
     tell(shop.state, clock, "sent")
     asyncio.run(send.wait_for_status(shop.state, sent_test, clock))
     found = send.outcome(shop.state, sent_test, ME)
@@ -348,7 +348,7 @@ def test_a_test_waits_for_what_respondio_says_of_it(shop, plan):
 
 
 @pytest.mark.parametrize("provider", [Provider.RESPONDIO])
-def test_a_test_that_failed_is_told_with_its_code(shop, plan):
+def test_a_failed_test_is_reported_with_its_code(shop, plan):
     shop.world.respondio.add_contact(ME, "Me")
     shop.faults(Fault("status_failed", code=131026))
 
@@ -359,7 +359,7 @@ def test_a_test_that_failed_is_told_with_its_code(shop, plan):
 
 
 @pytest.mark.parametrize("provider", [Provider.RESPONDIO])
-def test_a_test_to_somebody_who_is_no_contact_says_so(shop, plan):
+def test_a_test_to_a_person_who_is_not_a_contact_is_refused(shop, plan):
     planned = plan()
 
     assert planned.code == 5

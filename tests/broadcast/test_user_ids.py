@@ -121,7 +121,7 @@ def test_a_row_with_both_is_one_person_and_goes_by_the_number(shop):
     assert reached(shop) == [NUMBER, "+6591234568"]
 
 
-def test_a_row_with_both_joins_rows_that_name_one_alone_wherever_it_stands(shop):
+def test_a_row_with_both_joins_rows_with_either_at_any_place(shop):
     rows = [("", ANA), ("+5531988888888", ""), ("+553188888888", ANA)]
     broadcast = shop.planned(shop.file("both.csv", rows, ("phone", "user_id")))
 
@@ -135,7 +135,7 @@ def test_a_column_of_a_programs_own_user_numbers_changes_nothing(shop):
     assert reasons(shop, broadcast) == ["pending", "pending"]
 
 
-def test_what_cannot_be_sent_to_is_named_as_what_it_is(shop):
+def test_a_row_that_cannot_be_sent_to_is_named_by_its_kind(shop):
     rows = [("@ana.shop", ""), ("", "@ana"), ("", "SG.ENT.9812345678"), ("", "10234"), (NUMBER, "")]
     planned = shop.plan(shop.file("odd.csv", rows, ("phone", "user_id")))
 
@@ -236,7 +236,7 @@ def test_a_refusal_of_an_id_by_meta_is_the_same_reason(shop):
     assert (current.recipients, current.skipped) == (1, 1)
 
 
-def test_an_id_that_meta_does_not_know_is_refused_for_its_row_alone(shop):
+def test_an_id_that_meta_does_not_know_is_refused_only_for_its_row(shop):
     known_to_meta(shop, ANA)
     broadcast = shop.planned(shop.file("people.csv", [(ANA,), (BEN,)]))
 
@@ -266,7 +266,7 @@ def test_an_opt_out_by_the_number_of_a_row_skips_the_rows_of_the_same_person_by_
     assert reasons(shop, broadcast) == ["opted_out", "opted_out", "pending"]
 
 
-def test_who_says_stop_by_id_during_the_broadcast_is_not_written_to(shop, eventually):
+def test_a_person_who_says_stop_by_id_during_the_broadcast_is_not_written_to(shop, eventually):
     ids = [f"SG.{10**18 + row}" for row in range(200)]
     known_to_meta(shop, *ids)
     broadcast = shop.planned(shop.file("people.csv", [(each,) for each in ids]))
@@ -305,7 +305,7 @@ def test_two_rows_that_turn_out_to_be_one_person_after_the_plan_get_one_message(
 
 
 @pytest.mark.parametrize(("first", "second"), [(ANA, NUMBER), (NUMBER, ANA), (ANA, ANA)])
-def test_who_has_the_message_by_the_other_name_has_it_already(shop, first, second):
+def test_a_message_sent_to_the_other_name_of_a_person_counts(shop, first, second):
     known_to_meta(shop, ANA)
     single = shop.planned(shop.file("one.csv", [(first,)]))
     two = shop.planned(shop.file("two.csv", [(second,), (BEN,)]))
@@ -319,7 +319,7 @@ def test_who_has_the_message_by_the_other_name_has_it_already(shop, first, secon
 
 
 @pytest.mark.parametrize("later", [60, -60])
-def test_who_changed_the_number_has_what_came_to_the_old_one_before(shop, later):
+def test_a_message_to_the_old_number_counts_after_a_change(shop, later):
     old, new = NUMBER, "+6591234599"
     shop.send(shop.plan(shop.file("old.csv", [(old,)], ("phone",))).broadcast)
     system = {"type": "user_changed_number", "wa_id": new.removeprefix("+")}
@@ -335,7 +335,7 @@ def test_who_changed_the_number_has_what_came_to_the_old_one_before(shop, later)
     assert reached(shop) == ([old] if later > 0 else [old, new])
 
 
-def test_who_changed_the_number_again_and_again_has_what_came_to_the_first(shop):
+def test_a_message_to_the_first_number_counts_after_several_changes(shop):
     numbers = [NUMBER, "+6591234597", "+6591234598", "+6591234599"]
     shop.send(shop.plan(shop.file("old.csv", [(NUMBER,)], ("phone",))).broadcast)
     for later, (old, new) in enumerate(itertools.pairwise(numbers), start=1):
@@ -348,7 +348,7 @@ def test_who_changed_the_number_again_and_again_has_what_came_to_the_first(shop)
     assert reached(shop) == [NUMBER]
 
 
-def test_another_list_finds_who_is_still_to_get_the_message(shop):
+def test_another_list_finds_people_who_still_lack_the_message(shop):
     known_to_meta(shop, ANA)
     shop.send(shop.planned(shop.file("one.csv", [(ANA,)])))
     wrote(shop, phone=NUMBER, user_id=ANA)
@@ -358,7 +358,7 @@ def test_another_list_finds_who_is_still_to_get_the_message(shop):
     assert "WX507" in [finding.id for finding in planned.findings]
 
 
-def test_who_cools_down_by_id_cools_down_by_number(shop):
+def test_a_cooldown_by_id_applies_to_the_number(shop):
     known_to_meta(shop, ANA)
     shop.faults(Fault("refuse", code=131049))
     shop.send(shop.planned(shop.file("one.csv", [(ANA,)])))
@@ -384,7 +384,7 @@ def test_a_file_of_excluded_people_names_them_by_either(shop, excluded, header):
     assert reasons(shop, broadcast) == ["excluded", "pending"]
 
 
-def test_the_estimate_knows_who_is_active_by_the_other_name(shop):
+def test_the_estimate_knows_people_active_under_the_other_name(shop):
     wrote(shop, phone=NUMBER, user_id=ANA)
     wrote(shop, user_id=BEN)
     people = shop.file("people.csv", [(ANA,), (BEN,), ("+6591234569",)])
@@ -481,7 +481,7 @@ def test_the_whole_way_by_the_command_line(shop, cli):
     assert reached(shop) == [ANA, BEN]
 
 
-def test_a_plan_by_the_command_line_says_who_goes_by_which_name(shop, cli):
+def test_a_plan_shows_each_person_by_number_or_id(shop, cli):
     rows = [("", ANA), (NUMBER, ""), ("@ana", "")]
     result = cli(*PLAN, shop.file("people.csv", rows, ("phone", "user_id")), "--json")
 
@@ -493,7 +493,7 @@ def test_a_plan_by_the_command_line_says_who_goes_by_which_name(shop, cli):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_whatever_the_order_nobody_gets_two_messages_and_nobody_who_said_no_gets_one(shop, seed):
+def test_in_any_order_nobody_gets_two_messages_and_no_opted_out_person_gets_one(shop, seed):
     random = Random(seed)
     people = [(f"+5531988880{n:03}", f"BR.{10**15 + n}") for n in range(6)]
     known_to_meta(shop, *(user_id for _, user_id in people))
@@ -532,7 +532,7 @@ def test_whatever_the_order_nobody_gets_two_messages_and_nobody_who_said_no_gets
     assert {one_spelling(phone) for phone, _ in people if phone not in no} == set(whom)
 
 
-def test_no_list_with_ids_is_needed_for_a_plan_to_stay_as_it_was(shop):
+def test_a_plan_without_ids_stays_as_it_was(shop):
     broadcast = shop.planned(3)
 
     assert not Rows(shop.state, broadcast.broadcast_id).has_ids()

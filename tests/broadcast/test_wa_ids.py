@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def test_a_column_of_whatsapp_ids_makes_no_american_numbers_of_them(shop):
+def test_whatsapp_ids_are_not_read_as_american_numbers(shop):
     ids = ("6591234567", "553188888888", "5215512345678", "4915123456789")
     people = shop.file("ids.csv", [(each,) for each in ids], ("wa_id",))
 

@@ -75,7 +75,7 @@ def together(writer, broadcasts):
     return asyncio.gather(*trades, return_exceptions=True)
 
 
-def test_who_asks_at_the_same_moment_is_in_one_transaction(trades, writer):
+def test_requests_of_the_same_moment_share_one_transaction(trades, writer):
     broadcasts = [trades.of(name) for name in "ABC"]
 
     async def send():
@@ -89,7 +89,7 @@ def test_who_asks_at_the_same_moment_is_in_one_transaction(trades, writer):
     assert trades.transactions == [["A", "B", "C"]]
 
 
-def test_who_does_not_ask_and_who_has_ended_holds_up_nobody(trades, writer):
+def test_idle_and_ended_senders_delay_nobody(trades, writer):
     first, second = trades.of("A"), trades.of("B")
 
     async def send():
@@ -104,7 +104,7 @@ def test_who_does_not_ask_and_who_has_ended_holds_up_nobody(trades, writer):
     assert trades.transactions == [["A"], ["B"], ["A"]]
 
 
-def test_a_failure_reaches_all_who_wait_and_who_asks_next_is_served(trades, writer):
+def test_a_failure_reaches_all_waiting_senders_and_the_next_request_works(trades, writer):
     broadcasts = [trades.of(name) for name in "AB"]
 
     async def send():

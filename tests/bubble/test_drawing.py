@@ -57,7 +57,7 @@ def time_text(moment: str) -> str:
 
 
 class Reader(HTMLParser):
-    """What stands on the page, and every tag and attribute of it."""
+    """The text of the page, and every tag and attribute of it."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

@@ -42,7 +42,7 @@ def test_a_value_of_a_newer_meta_is_unknown(field: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("platform", ["ON_PREMISE", "NOT_APPLICABLE"])
-def test_another_platform_is_no_coexistence(platform: str) -> None:
+def test_another_platform_is_not_coexistence(platform: str) -> None:
     assert found({"platform_type": platform}) == [("WX201", Severity.CRITICAL)]
 
 
@@ -131,7 +131,7 @@ def test_without_a_recent_time_nothing_is_settling(moment: object) -> None:
     assert settled(values) == {}
 
 
-def test_what_is_not_proven_is_not_called_connected() -> None:
+def test_an_unproven_connection_is_not_called_connected() -> None:
     assert connection({}, NOW) is None
     assert connection({**HEALTHY, "status": "DISCONNECTED"}, NOW) is None
 

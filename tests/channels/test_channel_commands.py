@@ -76,7 +76,9 @@ def test_a_person_sees_a_table_and_a_pipe_plain_values(run) -> None:
         ),
     ],
 )
-def test_an_unfit_channel_is_refused(run, arguments: tuple[str, ...], message: str) -> None:
+def test_a_channel_with_wrong_values_is_refused(
+    run, arguments: tuple[str, ...], message: str
+) -> None:
     run(*SHOP)
 
     refused = run("channel", "add", *arguments, "--json")
@@ -133,7 +135,7 @@ def test_a_dry_run_changes_nothing(run, arguments: tuple[str, ...]) -> None:
     assert run("channel", "list", "--archived", "--json").out == before
 
 
-def test_an_empty_text_takes_a_value_away(run) -> None:
+def test_an_empty_text_removes_a_value(run) -> None:
     run(*SHOP, "--owner", "Ana")
 
     assert run("channel", "edit", "shop", "--owner", "", "--json").data["owner"] is None
@@ -147,7 +149,7 @@ def test_a_channel_may_be_edited_to_what_it_already_is(run) -> None:
     assert run("channel", "edit", "shop", "--phone", "+6560000001").code == 0
 
 
-def test_the_channel_meant_is_the_named_the_one_of_the_environment_the_used_the_only_one(
+def test_a_channel_is_chosen_by_name_environment_use_or_as_the_only_one(
     run,
 ) -> None:
     def meant(*arguments: str, **env: str) -> object:
@@ -277,7 +279,7 @@ def test_a_dry_run_adds_nothing(run) -> None:
     assert names(run) == []
 
 
-def test_one_unfit_row_keeps_all_out_and_every_problem_is_told_with_its_line(run) -> None:
+def test_one_bad_row_stops_the_import_and_every_problem_is_named_with_its_line(run) -> None:
     run("channel", "add", "old", "--phone", "+6560000009", "--phone-number-id", "9009")
 
     done = bring(
@@ -322,7 +324,7 @@ def test_one_unfit_row_keeps_all_out_and_every_problem_is_told_with_its_line(run
     assert names(run) == ["old"]
 
 
-def test_at_most_twenty_problems_are_told(run) -> None:
+def test_at_most_twenty_problems_are_named(run) -> None:
     done = bring(run, "name,phone", *(f"shop-{number},?" for number in range(25)))
 
     assert len(done.data["problems"]) == 20
@@ -333,7 +335,7 @@ def test_at_most_twenty_problems_are_told(run) -> None:
     assert "warning: and 5 more\n" in done.err
 
 
-def test_a_row_that_says_otherwise_of_a_known_channel_is_told_how_to_edit_it(run) -> None:
+def test_a_row_that_contradicts_a_known_channel_gets_the_command_that_edits_it(run) -> None:
     bring(run, HEADER, LISTED_SHOP)
 
     done = bring(run, HEADER, LISTED_SHOP.replace("Ana", "Ana Bo").replace("20,7", "20,"))
@@ -346,7 +348,7 @@ def test_a_row_that_says_otherwise_of_a_known_channel_is_told_how_to_edit_it(run
     assert "`wacoex channel edit shop --owner 'Ana Bo'`" in problem["hint"]
 
 
-def test_an_archived_channel_stays_put_away(run) -> None:
+def test_an_archived_channel_stays_archived_after_an_import(run) -> None:
     bring(run, HEADER, LISTED_SHOP)
     run("channel", "remove", "shop", "--yes")
 
@@ -357,7 +359,7 @@ def test_an_archived_channel_stays_put_away(run) -> None:
     assert names(run) == []
 
 
-def test_what_list_prints_as_json_can_be_taken_in_elsewhere(run, tmp_path: Path) -> None:
+def test_the_json_of_a_list_can_be_imported_elsewhere(run, tmp_path: Path) -> None:
     bring(run, HEADER, LISTED_SHOP, LISTED_LAB)
     entries = run("channel", "list", "--json").data["channels"]
     content = "".join(f"{json.dumps(entry)}\n" for entry in entries)
@@ -395,7 +397,7 @@ def test_long_ids_of_json_numbers_are_not_rounded(run) -> None:
     assert run("channel", "show", "--json").data["waba_id"] == "102290129340398123456"
 
 
-def test_lines_are_counted_as_they_stand_in_the_file(run) -> None:
+def test_line_numbers_are_those_of_the_file(run) -> None:
     done = bring(run, "", "name,phone,notes", 'shop,+6560000001,"a', 'b"', "lab,?")
 
     assert problems(done) == [(5, "`?` is not a phone number")]
@@ -404,7 +406,7 @@ def test_lines_are_counted_as_they_stand_in_the_file(run) -> None:
 @pytest.mark.parametrize(
     "line", ["{", "[1]", '{"name": ["a"], "phone": "+6560000001"}', '{"name": "b"}']
 )
-def test_an_unfit_object_is_a_problem_of_its_line(run, line: str) -> None:
+def test_a_bad_object_is_reported_with_its_line(run, line: str) -> None:
     done = bring(run, '{"name": "shop", "phone": "+6560000001"}', line)
 
     assert [number for number, _ in problems(done)] == [2]
@@ -423,7 +425,7 @@ def test_an_unfit_object_is_a_problem_of_its_line(run, line: str) -> None:
         (b'name,phone\n"shop,+6560000001\n', "line 2 of the list cannot be read as CSV: "),
     ],
 )
-def test_what_is_no_list_is_refused(content: bytes, message: str) -> None:
+def test_a_file_without_a_list_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(UsageError) as raised:
         read_list("the list", content)
 
@@ -442,7 +444,9 @@ RESERVED = ["file", "FILE", "file-2", "shop-file", "shop.FILE"]
 
 
 @pytest.mark.parametrize("name", RESERVED)
-def test_a_name_whose_variables_would_name_files_is_refused(run, tmp_path: Path, name: str) -> None:
+def test_a_name_that_collides_with_file_variables_is_refused(
+    run, tmp_path: Path, name: str
+) -> None:
     path = tmp_path / "list.csv"
     path.write_text(f"name,phone\n{name},+6560000002\n")
 
@@ -456,7 +460,7 @@ def test_a_name_whose_variables_would_name_files_is_refused(run, tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", ["profile", "filet", "my-files", "shop-file-2"])
-def test_a_name_that_only_resembles_one_is_fine(run, name: str) -> None:
+def test_a_name_that_only_resembles_a_reserved_one_is_accepted(run, name: str) -> None:
     assert run("channel", "add", name, "--phone", "+6560000002").code == 0
 
 
@@ -477,7 +481,7 @@ def test_a_channel_that_has_such_a_name_already_is_usable_and_warned_about(run, 
 @pytest.mark.parametrize(
     "change", ["name = x'ff00'", "phone = x'2b31'", "provider = x'ff'", "provider = 'pigeon'"]
 )
-def test_a_channel_that_no_command_could_have_stored_is_named(run, state_path, change: str) -> None:
+def test_a_channel_that_no_command_can_store_is_named(run, state_path, change: str) -> None:
     run(*LAB)
     with contextlib.closing(sqlite3.connect(state_path)) as connection, connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
@@ -491,7 +495,7 @@ def test_a_channel_that_no_command_could_have_stored_is_named(run, state_path, c
 
 @pytest.fixture
 def state_path(isolated_home: Path) -> Path:
-    """Where the state file of a test lies."""
+    """Where the state file of a test is."""
     return isolated_home / ".local/state/wacoex/wacoex.db"
 
 

@@ -50,7 +50,7 @@ def state(*events: AccountEvent, **values: object) -> str | None:
 
 
 def names(event: AccountEvent) -> list[str]:
-    """The channels that are told about an event, asked one by one and all at once."""
+    """The channels that an event reaches, looked up one by one and all at once."""
     channels = [SHOP, DESK, FAR]
     alone = [channel.name for channel in channels if concerns(channel, event)]
     together = by_channel(channels, [event])
@@ -82,7 +82,7 @@ def test_an_account_event_reaches_the_number_it_names_else_its_whole_account(
     assert names(reported("PARTNER_REMOVED", **ids)) == concerned
 
 
-def test_nothing_known_is_no_connection() -> None:
+def test_without_facts_there_is_no_connection() -> None:
     assert connection_of(SHOP, [], {}, NOW) == Connection()
     assert state(reported("VOLUME_BASED_PRICING_TIER_UPDATE")) is None
 
@@ -93,7 +93,7 @@ def test_facts_or_an_event_prove_a_connection() -> None:
     assert state(reported("ACCOUNT_RECONNECTED", 1), status="DISCONNECTED") == "connected"
 
 
-def test_facts_that_prove_nothing_are_believed_once_they_cannot_lag() -> None:
+def test_facts_without_proof_count_once_they_cannot_be_late() -> None:
     assert state(reported("PARTNER_ADDED", 25), status="DISCONNECTED") is None
 
 
@@ -147,13 +147,13 @@ def test_a_newer_onboarding_ends_a_removal() -> None:
         "removed by a registration",
     ],
 )
-def test_whether_whatsapp_is_about_to_bring_it_back(
+def test_the_events_decide_whether_a_removed_channel_is_reconnecting(
     events: list[AccountEvent], expected: str
 ) -> None:
     assert state(*events) == expected
 
 
-def test_a_reconnecting_channel_tells_the_reason_of_the_removal_beside_it() -> None:
+def test_a_reconnecting_channel_also_shows_the_reason_of_the_removal() -> None:
     events = [offboarded(3), removed(2, "USER_RE_REGISTERED")]
 
     assert connection_of(SHOP, events, {}, NOW).to_json() == {
@@ -164,7 +164,7 @@ def test_a_reconnecting_channel_tells_the_reason_of_the_removal_beside_it() -> N
     }
 
 
-def test_an_archived_channel_is_archived_whatever_was_told() -> None:
+def test_an_archived_channel_stays_archived_after_any_event() -> None:
     away = Channel(phone="+6560000001", archived_at="2026-11-01T00:00:00.000Z")
 
     assert connection_of(away, [removed()], HEALTHY, NOW) == Connection(
@@ -195,7 +195,7 @@ def test_the_order_of_arrival_never_decides_not_even_in_the_same_moment(
     assert connection_of(SHOP, shuffled, {}, NOW) == connection_of(SHOP, events, {}, NOW)
 
 
-def test_lost_and_back_in_the_same_second_is_back() -> None:
+def test_a_loss_and_a_return_in_the_same_second_mean_connected() -> None:
     assert state(reported("ACCOUNT_RECONNECTED"), offboarded(), removed()) == "connected"
 
 
@@ -231,12 +231,12 @@ def advice(found: Finding) -> str:
 @pytest.mark.parametrize(
     "state", [None, ConnectionState.CONNECTED, ConnectionState.SETTLING, ConnectionState.ARCHIVED]
 )
-def test_a_channel_that_was_not_lost_is_no_finding(state: ConnectionState | None) -> None:
+def test_a_channel_that_was_not_lost_causes_no_finding(state: ConnectionState | None) -> None:
     assert check_connection(Connection(state, to_text(NOW)), "shop", NOW) == []
     assert check_connection(Connection(), "shop", NOW) == []
 
 
-def test_while_whatsapp_reconnects_nobody_else_is_to_be_connected() -> None:
+def test_while_whatsapp_reconnects_the_remedy_is_to_wait() -> None:
     found = lost(YOUNG, state=ConnectionState.RECONNECTING)
 
     assert (found.id, found.severity) == ("WX204", Severity.CRITICAL)
@@ -245,7 +245,7 @@ def test_while_whatsapp_reconnects_nobody_else_is_to_be_connected() -> None:
     assert AGAIN not in advice(found)
 
 
-def test_when_it_takes_longer_than_an_hour_the_phone_is_to_be_looked_at() -> None:
+def test_after_an_hour_the_remedy_is_to_look_at_the_phone() -> None:
     found = lost(OLD, state=ConnectionState.RECONNECTING)
 
     assert "wait until" not in advice(found)
@@ -253,7 +253,7 @@ def test_when_it_takes_longer_than_an_hour_the_phone_is_to_be_looked_at() -> Non
     assert "connect no other partner" in advice(found)
 
 
-def test_after_a_registration_one_waits_and_does_not_connect_anew() -> None:
+def test_after_a_registration_the_remedy_is_to_wait_and_not_to_connect_again() -> None:
     young, old = lost(YOUNG, "USER_RE_REGISTERED", "USER"), lost(OLD, "USER_RE_REGISTERED", "USER")
 
     assert young.remedy == (
@@ -275,7 +275,7 @@ def test_after_a_registration_one_waits_and_does_not_connect_anew() -> None:
         (None, "USER", YOUNG, False),
     ],
 )
-def test_nobody_is_advised_to_reconnect_at_once_unless_a_person_removed_it(
+def test_a_recent_loss_that_no_person_caused_is_waited_out_first(
     reason: str | None, by: str | None, age: timedelta, waits: bool
 ) -> None:
     found = lost(age, reason, by)

@@ -66,7 +66,7 @@ def newest_day(state: State, *, until: str = EVER, since: str | None = None) -> 
     return found.at if found else None
 
 
-def test_the_newest_counts_whatever_address_it_is_kept_under(state: State) -> None:
+def test_the_newest_evidence_counts_under_any_address(state: State) -> None:
     keep(state, echo(ID, 3), echo(PHONE, 5), echo(OWN, 4), echo("phone:+6560000002", 9))
 
     assert newest_day(state) == at(5)
@@ -81,7 +81,7 @@ def test_both_ends_of_the_time_asked_for_are_included(state: State) -> None:
     assert newest_day(state, until=at(4), since=at(4)) is None
 
 
-def test_other_kinds_and_nothing_at_all_are_no_echo(state: State) -> None:
+def test_other_kinds_and_an_empty_log_are_not_echoes(state: State) -> None:
     keep(state, Sign(ID, EvidenceKind.PHONEBOOK, at(3), "meta"))
 
     assert newest_day(state) is None
@@ -97,7 +97,7 @@ def test_the_same_evidence_is_kept_once(state: State) -> None:
     assert state.value("SELECT COUNT(*) FROM evidence") == 1
 
 
-def test_of_the_same_moment_the_order_of_arrival_does_not_decide(state: State) -> None:
+def test_the_order_of_arrival_does_not_decide_between_equal_times(state: State) -> None:
     keep(state, echo(ID, 3, "respondio"))
     keep(state, echo(PHONE, 3, "meta"))
 
@@ -285,7 +285,7 @@ def reported(at: datetime, **ids: Any) -> AccountEvent:
     return AccountEvent(f"{at} {ids}", "PARTNER_REMOVED", to_text(at), **ids)
 
 
-def test_an_id_that_another_takes_the_place_of_is_kept(state: State, shop: Channel) -> None:
+def test_a_replaced_id_is_kept_as_a_former_id(state: State, shop: Channel) -> None:
     until = to_text(CHANGED)
 
     assert shop.former_ids == (
@@ -297,7 +297,7 @@ def test_an_id_that_another_takes_the_place_of_is_kept(state: State, shop: Chann
     assert registry.known(state, "shop") == shop
 
 
-def test_an_id_that_comes_first_or_stays_or_is_only_taken_away_is_not(state: State) -> None:
+def test_a_first_same_or_removed_id_is_not_a_former_id(state: State) -> None:
     registry.add_channel(state, "shop", Details("+6560000001", phone_number_id="1001"), THEN)
     for changes in ({"waba_id": "20"}, {"waba_id": "20", "owner": "Ana"}, {"waba_id": None}):
         edited = registry.edit_channel(state, "shop", changes, CHANGED)
@@ -305,7 +305,7 @@ def test_an_id_that_comes_first_or_stays_or_is_only_taken_away_is_not(state: Sta
     assert edited.former_ids == ()
 
 
-def test_an_id_that_comes_back_is_former_no_more(state: State, shop: Channel) -> None:
+def test_an_id_that_comes_back_is_no_longer_a_former_id(state: State, shop: Channel) -> None:
     back = registry.edit_channel(state, "shop", OLD, LATER)
 
     assert {entry.value for entry in back.former_ids} == {"1002", "30", "8"}
@@ -317,7 +317,7 @@ def test_a_dry_run_keeps_nothing(state: State, shop: Channel) -> None:
     assert registry.known(state, "shop") == shop
 
 
-def test_a_slip_that_is_another_channels_id_says_nothing(state: State, shop: Channel) -> None:
+def test_a_mistyped_id_of_another_channel_is_not_kept(state: State, shop: Channel) -> None:
     lab = Details("+6560000002", phone_number_id="1001", respondio_channel_id=7)
     registry.add_channel(state, "lab", lab, LATER)
 
@@ -349,7 +349,7 @@ def test_an_account_event_counts_while_the_id_was_the_channels(
     assert bool(by_channel([shop], [event])[shop.channel_id]) is concerned
 
 
-def test_a_removal_of_the_old_account_is_remembered_and_a_later_one_is_not_ours(
+def test_a_removal_of_the_old_account_counts_only_from_before_the_change(
     state: State, shop: Channel
 ) -> None:
     def connection(*events: AccountEvent) -> str | None:
@@ -376,7 +376,7 @@ def test_evidence_under_an_old_id_still_counts(state: State, shop: Channel, addr
     assert len(addresses) == len(set(addresses))
 
 
-def test_show_tells_the_former_ids(run) -> None:
+def test_show_lists_the_former_ids(run) -> None:
     run("channel", "add", "shop", "--phone", "+6560000001", "--waba-id", "20")
     run("channel", "edit", "shop", "--waba-id", "30")
 
@@ -409,7 +409,7 @@ def test_events_of_the_old_account_are_listed_with_the_channel(run, state: State
     assert listed("lab") == ["lab"]
 
 
-def test_an_archived_channel_is_hidden_kept_and_comes_back_whole(
+def test_an_archived_channel_is_hidden_kept_and_restored_completely(
     state: State, shop: Channel
 ) -> None:
     put_away = registry.archive_channel(state, "shop", LATER)
@@ -488,13 +488,13 @@ def test_echoes_and_phonebook_changes_are_evidence_and_nothing_else_is(state: St
     ]
 
 
-def test_an_echo_that_names_no_number_of_ours_is_no_evidence(state: State) -> None:
+def test_an_echo_without_a_known_number_is_not_evidence(state: State) -> None:
     take(state, event(Kind.ECHO, phone_number_id=None, phone=None))
 
     assert state.value("SELECT COUNT(*) FROM evidence") == 0
 
 
-def test_an_echo_that_tells_no_time_is_no_evidence(state: State) -> None:
+def test_an_echo_without_a_time_is_not_evidence(state: State) -> None:
     take(state, event(Kind.ECHO, data={"undated": True}))
 
     assert content(state)["evidence"] == []
@@ -530,7 +530,7 @@ def test_an_account_event_without_anything_known_is_kept_too(state: State) -> No
     assert (kept.event, kept.reason) == ("", None)
 
 
-def test_every_event_tells_which_id_meta_uses_for_a_number(state: State) -> None:
+def test_every_event_shows_which_id_meta_uses_for_a_number(state: State) -> None:
     take(state, *EVENTS)
 
     seen = state.rows("SELECT phone_number_id, phone FROM numbers_seen ORDER BY phone_number_id")
@@ -557,7 +557,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(seed=st.integers(0, 2**32), pieces=st.integers(1, 4))
-def test_order_repetition_and_pieces_come_to_the_same(
+def test_order_repetition_and_splitting_change_nothing(
     state: State, expected: dict[str, list[str]], seed: int, pieces: int
 ) -> None:
     chance = random.Random(seed)

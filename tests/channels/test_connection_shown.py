@@ -25,7 +25,7 @@ REMOVED = AccountEvent(
 @pytest.fixture(autouse=True)
 def shop(run, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WACOEX_STATE", str(state.path))
-    # What was told before the channel was added counts, too.
+    # Events from before the channel was added count, too.
     with state.transaction():
         AccountEvents(state).add([REMOVED])
     run("channel", "add", "shop", "--phone", "+6560000001")
@@ -83,7 +83,7 @@ FIXTURES = Path(__file__).parents[1] / "events/fixtures"
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )
-def test_what_meta_tells_of_an_account_changes_the_connection(
+def test_an_account_event_of_meta_changes_the_connection(
     run, reported: list[str], connection: str, reason: str | None
 ) -> None:
     payloads = [(FIXTURES / f"meta_account_{name}.json").read_text() for name in reported]

@@ -87,7 +87,7 @@ def test_the_accounts_of_the_token_are_looked_through(run) -> None:
 
 @pytest.mark.usefixtures("meta", "respondio")
 @pytest.mark.parametrize("put_away", [False, True])
-def test_what_is_known_is_named(run, put_away: bool) -> None:
+def test_known_channels_are_named(run, put_away: bool) -> None:
     run(*SHOP, "--respondio-channel-id", str(RESPONDIO_CHANNEL_ID))
     if put_away:
         run("channel", "remove", "shop", "--yes")
@@ -145,7 +145,7 @@ def test_an_account_that_may_not_be_seen_hides_no_other(run) -> None:
 
 
 @pytest.mark.usefixtures("meta")
-def test_nothing_but_a_refused_token_ends_as_that(run, world: World) -> None:
+def test_only_a_refused_token_ends_with_the_status_of_credentials(run, world: World) -> None:
     change_token(world, revoked=True)
 
     assert run(*LIST).code == 4
@@ -177,7 +177,7 @@ def test_only_accounts_of_whatsapp_rights_are_taken() -> None:
 
 
 @pytest.mark.usefixtures("meta")
-def test_a_list_without_platform_types_is_read_all_the_same(run, world: World) -> None:
+def test_a_list_without_platform_types_is_read_too(run, world: World) -> None:
     world.faults.replace([Fault("refuse", on="reads", path="/phone_numbers", count=1, code=100)])
 
     assert run(*LIST).data["found"][0]["phone"] == PHONE
@@ -243,7 +243,9 @@ def test_a_person_is_asked_for_each_and_names_it(run) -> None:
 @pytest.mark.parametrize(
     ("typed", "added"), [("n\n", []), ("", []), ("y\n\n", ["corner-bakery"])], ids=repr
 )
-def test_no_adds_nothing_and_an_empty_name_takes_the_suggested(run, typed: str, added) -> None:
+def test_a_no_adds_nothing_and_an_empty_name_takes_the_suggested_one(
+    run, typed: str, added
+) -> None:
     assert run("channel", "discover", tty=True, stdin=typed).code == 0
 
     assert [channel["channel"] for channel in channels(run)] == added
@@ -264,7 +266,7 @@ def test_a_channel_of_respondio_is_linked_by_choice(run) -> None:
 
 
 @pytest.mark.usefixtures("respondio")
-def test_a_channel_whose_old_one_is_gone_there_can_take_the_new_one(run) -> None:
+def test_a_channel_can_be_linked_again_after_respondio_deleted_the_old_one(run) -> None:
     run(*SHOP, "--respondio-channel-id", "1000")
 
     run("channel", "discover", tty=True, stdin="shop\n")

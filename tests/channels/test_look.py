@@ -91,7 +91,7 @@ def test_the_search_for_refused_fields_has_an_end() -> None:
 
 
 @pytest.mark.parametrize("code", [10, 200, 190])
-def test_a_number_that_is_refused_as_a_whole_is_no_missing_field(code: int) -> None:
+def test_a_number_that_is_refused_as_a_whole_is_not_a_missing_field(code: int) -> None:
     meta = meta_that(lambda fields: refusal(code))
 
     with pytest.raises(CredentialError):
@@ -119,7 +119,7 @@ def test_an_answer_without_an_id_is_unusable() -> None:
     ("expires_at", "reported"),
     [(0, "never"), (1_800_000_000, "2027-01-15T08:00:00.000Z"), (10**30, str(10**30)), ("x", "x")],
 )
-def test_the_expiry_of_a_token_is_told_as_a_time(expires_at: object, reported: str) -> None:
+def test_the_expiry_of_a_token_is_shown_as_a_time(expires_at: object, reported: str) -> None:
     body = {"data": {"is_valid": True, "expires_at": expires_at}}
     facts = read_token(meta_that(lambda _: httpx.Response(200, json=body)))
 
@@ -143,7 +143,7 @@ def test_a_channel_without_a_token_cannot_reach_meta() -> None:
         meta_for(workspace, SHOP)
 
 
-def test_a_channel_with_its_own_server_says_so(
+def test_a_channel_with_its_own_server_is_marked(
     monkeypatch: pytest.MonkeyPatch, isolated_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = isolated_home / ".config/wacoex/config.toml"

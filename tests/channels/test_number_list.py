@@ -63,15 +63,15 @@ class Account(httpx.AsyncBaseTransport):
         self.alone.append(number_id)
         return node(number_id) if number_id in self._numbers else refusal(100, subcode=33)
 
-    async def page(self, asked: httpx.QueryParams) -> dict[str, object]:
-        end = "oldest" if "sort" in asked else "newest"
+    async def page(self, query: httpx.QueryParams) -> dict[str, object]:
+        end = "oldest" if "sort" in query else "newest"
         self.pages.append(end)
         await asyncio.sleep(0)
         order = self._orders[end]
         if not order:
             return refusal(100)
-        start = int(asked.get("after", "0"))
-        stop = start + int(asked["limit"])
+        start = int(query.get("after", "0"))
+        stop = start + int(query["limit"])
         following = {"next": "http://meta/next"} if stop < len(order) else {}
         rows = list(map(node, order[start:stop]))
         return {"data": rows, "paging": {"cursors": {"after": str(stop)}, **following}}
@@ -175,7 +175,7 @@ def test_a_list_that_cannot_be_sorted_is_read_from_one_end(unknown: Unknown) -> 
     st.lists(st.booleans(), min_size=7, max_size=7),
     st.sets(st.integers(0, 419), max_size=3),
 )
-def test_in_whatever_order_the_other_end_gives_numbers_none_is_lost(
+def test_no_number_is_lost_in_any_order_of_the_other_end(
     unknown: Unknown, blocks: list[int], turned: list[bool], missing: set[int]
 ) -> None:
     """Meta does not say how numbers of the same moment are sorted."""
@@ -192,10 +192,10 @@ def test_in_whatever_order_the_other_end_gives_numbers_none_is_lost(
 class Waiting(Account):
     """Answers no page after the first one before the other end and a number were asked."""
 
-    async def page(self, asked: httpx.QueryParams) -> dict[str, object]:
-        answer = await super().page(asked)
+    async def page(self, query: httpx.QueryParams) -> dict[str, object]:
+        answer = await super().page(query)
         async with asyncio.timeout(5):
-            while "after" in asked and not ("oldest" in self.pages and self.alone):
+            while "after" in query and not ("oldest" in self.pages and self.alone):
                 await asyncio.sleep(0.001)
         return answer
 

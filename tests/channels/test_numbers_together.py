@@ -165,7 +165,7 @@ def test_an_answer_about_another_number_is_not_taken_for_this_one(
     assert found["shop-0"].failures["number"].code == "unusable_answer"
 
 
-def test_an_error_that_nobody_expects_ends_the_wait_for_the_answers(
+def test_an_unexpected_error_ends_the_wait_for_the_answers(
     ask: Ask, workspace: Workspace, world: World
 ) -> None:
     channels = put(world, 4)
@@ -217,7 +217,7 @@ def test_where_meta_takes_one_question_in_a_request_it_is_tried_once_for_all_acc
 
 
 @pytest.mark.parametrize("fields", [{"is_on_biz_app"}, {"status", "health_status"}])
-def test_what_verdicts_rest_on_is_read_for_each_number_where_the_list_leaves_it_out(
+def test_facts_for_verdicts_are_read_for_each_number_when_the_list_lacks_them(
     ask: Ask, world: World, fields: set[str]
 ) -> None:
     """Meta does not document which fields the list of an account gives."""
@@ -265,7 +265,7 @@ def test_any_field_that_the_list_leaves_out_is_read_for_each_number(ask: Ask, wo
     ]
 
 
-def test_a_fact_stays_as_it_was_where_nobody_can_say_whether_the_list_leaves_it_out(
+def test_a_fact_stays_when_the_list_may_have_left_it_out(
     workspace: Workspace, world: World
 ) -> None:
     world.patch_settings({"list_omits": frozenset({"quality_rating"})})
@@ -360,7 +360,7 @@ def test_a_number_that_the_list_does_not_have_is_asked_about_itself(ask: Ask, wo
     assert found["shop-2"].failures["number"].details["subcode"] == 33
 
 
-def test_an_account_that_fails_spoils_its_own_channels_alone(ask: Ask, world: World) -> None:
+def test_an_account_that_fails_affects_only_its_own_channels(ask: Ask, world: World) -> None:
     sound, ill = put(world, 5), put(world, 5, OTHER_ACCOUNT, first=5)
     world.faults.replace([Fault("refuse", on="reads", path=OTHER_ACCOUNT, code=80007)])
 

@@ -22,7 +22,7 @@ def secrets_of(home: Path) -> Path:
     return home / ".config" / "wacoex" / "secrets"
 
 
-def test_what_was_kept_about_a_channel_stands_under_its_new_name(run, shop) -> None:
+def test_stored_facts_of_a_channel_move_to_its_new_name(run, shop) -> None:
     run("channel", "use", "shop")
     run("reminder", "confirm", "shop", "--by", "Ana")
     run("device", "add", "web", "-c", "shop")
@@ -74,7 +74,7 @@ def test_its_broadcasts_and_events_go_with_it(run, shop, tmp_path: Path) -> None
         (("shp", "store"), "there is no channel `shp`"),
     ],
 )
-def test_a_name_that_cannot_be_is_refused_and_nothing_changes(run, shop, names, said) -> None:
+def test_an_invalid_name_is_refused_and_nothing_changes(run, shop, names, said) -> None:
     before = run("channel", "list", "--json").data
 
     refused = run("channel", "rename", *names)
@@ -96,7 +96,9 @@ def test_other_case_or_punctuation_is_another_name_of_the_same_channel(run, shop
     assert run("channel", "show", "Shop").code == 0
 
 
-def test_stored_secrets_move_along(run, shop, keyring_entries, isolated_home: Path) -> None:
+def test_stored_secrets_move_to_the_new_name(
+    run, shop, keyring_entries, isolated_home: Path
+) -> None:
     keyring_entries[SERVICE, "shop/meta-token"] = TOKEN
     keyring_entries[SERVICE, "meta-token"] = OTHER
     directory = secrets_of(isolated_home)
@@ -135,7 +137,7 @@ def test_a_secret_of_somebody_else_under_the_new_name_is_not_taken_over(
     assert run("channel", "show", "shop").code == 0
 
 
-def test_what_an_interrupted_rename_left_does_not_stop_the_next(run, shop, keyring_entries) -> None:
+def test_an_interrupted_rename_does_not_stop_the_next_one(run, shop, keyring_entries) -> None:
     keyring_entries[SERVICE, "shop/meta-token"] = TOKEN
     keyring_entries[SERVICE, "store/meta-token"] = TOKEN
 
@@ -143,7 +145,7 @@ def test_what_an_interrupted_rename_left_does_not_stop_the_next(run, shop, keyri
     assert keyring_entries == {(SERVICE, "store/meta-token"): TOKEN}
 
 
-def test_what_only_a_person_can_change_is_named(run, shop, isolated_home: Path) -> None:
+def test_settings_that_only_a_person_can_change_are_named(run, shop, isolated_home: Path) -> None:
     directory = isolated_home / ".config" / "wacoex"
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.toml").write_text('[channels.shop]\ntimezone = "Asia/Singapore"\n')

@@ -1,4 +1,4 @@
-"""A history: people of two businesses, what Meta tells of them, and an own book of consent.
+"""A history: people of two businesses, what Meta reports of them, and a separate book of consent.
 
 The book follows the people themselves, who had which number and when, and what they said. It knows
 nothing of how the program keeps pairs, moves and stops. Commands are real processes, see `stage`.
@@ -166,7 +166,7 @@ class History:
     def owner(self, phone: str) -> Person | None:
         return next((each for each in self.people if each.phone == phone), None)
 
-    def spelt(self, phone: str) -> str:
+    def spelling_of(self, phone: str) -> str:
         """A number in one of its spellings."""
         for first, second in SPELLINGS.values():
             for n in range(1, 4):
@@ -205,7 +205,7 @@ class History:
         return line
 
     def named(self, person: Person, business: str, how: str) -> dict[str, str]:
-        names = {"from": self.spelt(person.phone)[1:], "from_user_id": person.ids[business]}
+        names = {"from": self.spelling_of(person.phone)[1:], "from_user_id": person.ids[business]}
         left_out = {"number": "from_user_id", "id": "from"}.get(how)
         return {key: value for key, value in names.items() if key != left_out}
 
@@ -295,7 +295,7 @@ class History:
         for business, (names, old_id) in before.items():
             at, new_id = self.later(), self.new_id()
             person.ids[business] = new_id
-            system = {"type": "user_changed_number", "wa_id": self.spelt(person.phone)[1:]}
+            system = {"type": "user_changed_number", "wa_id": self.spelling_of(person.phone)[1:]}
             system |= {"user_id": new_id, "previous_user_id": old_id}
             line = self.message(names, business, at, type="system", system=system)
             person.lines.append(line)
@@ -356,9 +356,9 @@ class History:
             return
         phone = self.random.choice(listed)
         self.later()
-        spelt, now = self.spelt(phone), self.machine.moment
-        self.by_hand.append((now, lambda state, at: remove_optout(state, spelt, at)))
-        ended = self.do("optout", "remove", spelt, "--yes")
+        spelling, now = self.spelling_of(phone), self.machine.moment
+        self.by_hand.append((now, lambda state, at: remove_optout(state, spelling, at)))
+        ended = self.do("optout", "remove", spelling, "--yes")
         assert ended.code == 0, ended
         owner = self.owner(phone)
         for stop in self.stops:
@@ -375,16 +375,16 @@ class History:
         scope = self.random.choice(list(Scope))
         at = self.later()
         source = "operator"
-        spelt, now = self.spelt(person.phone), self.machine.moment
+        spelling, now = self.spelling_of(person.phone), self.machine.moment
         if self.random.random() < 0.5:
             source = "import"
-            path = str(self.write([spelt]))
+            path = str(self.write([spelling]))
             ended = self.do("optout", "import", path, "--scope", scope.value)
         else:
-            ended = self.do("optout", "add", spelt, "--scope", scope.value)
+            ended = self.do("optout", "add", spelling, "--scope", scope.value)
         assert ended.code == 0, ended
         self.by_hand.append(
-            (now, lambda state, _: add_optout(state, spelt, source, None, now, scope))
+            (now, lambda state, _: add_optout(state, spelling, source, None, now, scope))
         )
         line = Line(at, "", self.machine.seconds)
         number = frozenset({person.phone})
@@ -448,8 +448,8 @@ class History:
         channel = self.random.choice(list(CHANNELS))
         everybody = {person.phone for person in self.people}
         everybody |= {phone for stop in self.stops for phone in stop.carried | stop.named}
-        numbers = [self.spelt(phone) for phone in sorted(everybody)]
-        numbers += [self.spelt(phone) for phone in self.random.sample(sorted(everybody), 2)]
+        numbers = [self.spelling_of(phone) for phone in sorted(everybody)]
+        numbers += [self.spelling_of(phone) for phone in self.random.sample(sorted(everybody), 2)]
         self.random.shuffle(numbers)
         luck: tuple[str, ...] = ()
         if template == "spring_sale" and self.random.random() < 0.3:

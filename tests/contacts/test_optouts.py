@@ -112,14 +112,14 @@ def test_the_list_in_a_pipe_is_plain_columns(run: Run) -> None:
         (["import", "-"], "no_header"),
     ],
 )
-def test_unfit_input_is_a_usage_error(run: Run, arguments: list[str], code: str) -> None:
+def test_bad_input_is_a_usage_error(run: Run, arguments: list[str], code: str) -> None:
     outcome = run("optout", *arguments, "--json")
     assert outcome.code == 2
     assert outcome.envelope["errors"][0]["code"] == code
     assert listed(run) == []
 
 
-def test_the_scope_is_told_and_only_widened(run: Run) -> None:
+def test_the_scope_is_shown_and_never_narrowed(run: Run) -> None:
     narrow = run("optout", "add", "+6591234567", "--scope", "marketing", "--json")
     same = run("optout", "add", "+6591234567", "--scope", "marketing")
     wide = run("optout", "add", "+6591234567")
@@ -162,7 +162,7 @@ def test_remove_needs_no_question_with_yes(run: Run) -> None:
     assert listed(run) == []
 
 
-def test_import_adds_who_can_be_read_and_names_the_other_lines(run: Run) -> None:
+def test_import_adds_readable_rows_and_names_the_other_lines(run: Run) -> None:
     run("optout", "add", "+6591234567")
     content = "phone,why\n+6591234567,a\n91230000,b\nnobody,c\n+65 9123 0000,d\n"
     outcome = run("optout", "import", "-", "--country", "SG", stdin=content)

@@ -70,7 +70,7 @@ def test_the_order_in_which_pairs_become_known_makes_no_difference(
     assert persons.of("user_id:SG.1", WABA) == {BEN, "user_id:SG.1"}
 
 
-def test_ids_of_another_business_end_no_pair_of_ours(state: State) -> None:
+def test_ids_of_another_business_end_no_pair_of_this_one(state: State) -> None:
     persons = Persons(state)
     other = pair(ANA, "SG.9", 9)._replace(account="waba_id:2")
     with state.transaction():

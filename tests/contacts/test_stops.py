@@ -92,10 +92,10 @@ def reported(run: Run, state: State) -> Callable[..., dict[str, tuple[str, str]]
     return tell
 
 
-Told = Callable[..., dict[str, tuple[str, str]]]
+Reported = Callable[..., dict[str, tuple[str, str]]]
 
 
-def test_a_stop_by_id_only_reaches_the_number_that_is_known_for_it(reported: Told) -> None:
+def test_a_stop_by_id_only_reaches_the_number_that_is_known_for_it(reported: Reported) -> None:
     listed = reported(
         message(ANA, "SG.1000000001", at=1795870000),
         message(None, "SG.1000000001", text="hello again"),
@@ -105,7 +105,7 @@ def test_a_stop_by_id_only_reaches_the_number_that_is_known_for_it(reported: Tol
 
 
 def test_a_person_is_counted_once_by_number_and_by_id(
-    reported: Told, run: Run, state: State
+    reported: Reported, run: Run, state: State
 ) -> None:
     reported(
         message("5531988888888", "BR.1", at=1795870000),
@@ -161,15 +161,15 @@ def test_a_person_is_counted_once_by_number_and_by_id(
     ],
 )
 def test_persons_are_counted(
-    reported: Told, run: Run, state: State, lines: list[str], people: int
+    reported: Reported, run: Run, state: State, lines: list[str], people: int
 ) -> None:
     reported(*lines)
     found = run("mac", "--month", "2026-11", "--json", env={"WACOEX_STATE": str(state.path)})
     assert found.data["contacts"] == people
 
 
-def test_an_echo_to_an_id_of_somebody_who_wrote_by_number_makes_nobody_active_by_echo_only(
-    reported: Told, run: Run, state: State
+def test_an_echo_to_the_id_of_a_person_who_wrote_by_number_counts_that_person_once(
+    reported: Reported, run: Run, state: State
 ) -> None:
     sent = {"id": "wamid.E", "timestamp": "1795873000", "from": OURS, "type": "text"}
     echo = {**sent, "to_user_id": "SG.1", "text": {"body": "hi"}}
@@ -181,26 +181,26 @@ def test_an_echo_to_an_id_of_somebody_who_wrote_by_number_makes_nobody_active_by
     assert (found.data["contacts"], found.data["echo_only"]) == (1, 0)
 
 
-def test_a_stop_whose_id_has_no_number_waits_for_the_pair(reported: Told) -> None:
+def test_a_stop_whose_id_has_no_number_waits_for_the_pair(reported: Reported) -> None:
     assert set(reported(preference("stop", user_id="SG.7"))) == {"user_id:SG.7"}
     assert reported(message(BEN, "SG.7", at=1795879500))[f"+{BEN}"][0] == "marketing"
 
 
 @pytest.mark.parametrize("text", ["STOP", " stop. ", "Abmelden", "배신", "停止", "İPTAL", "стоп"])
-def test_a_stop_word_alone_stops_everything(reported: Told, text: str) -> None:
+def test_a_stop_word_alone_stops_everything(reported: Reported, text: str) -> None:
     listed = reported(message(ANA, text=text), message(BEN, text=f"{text} it, I mean go on"))
     is_word = stop_words.usual().is_word(text)
     assert listed == ({f"+{ANA}": ("all", "stop-word")} if is_word else {})
 
 
 @pytest.mark.parametrize("value", ["STOP", "Stop"])
-def test_a_preference_is_read_in_whatever_case_it_comes(reported: Told, value: str) -> None:
+def test_a_preference_is_read_in_any_letter_case(reported: Reported, value: str) -> None:
     assert reported(preference(value, wa_id=ANA)) == {
         f"+{ANA}": ("marketing", "meta-user_preferences")
     }
 
 
-def test_a_tap_that_respond_io_tells_by_a_title_stops_too(reported: Told) -> None:
+def test_a_tap_that_respond_io_reports_by_a_title_stops_too(reported: Reported) -> None:
     def tapped(title: str, phone: str, number: int) -> str:
         content = {"type": "whatsapp_interactive", "title": title}
         heard = {"messageId": number, "channelId": 4242, "traffic": "incoming", "message": content}
@@ -212,26 +212,26 @@ def test_a_tap_that_respond_io_tells_by_a_title_stops_too(reported: Told) -> Non
     assert set(listed) == {f"+{ANA}"}
 
 
-def test_a_tap_on_a_stop_button_stops_too(reported: Told) -> None:
+def test_a_tap_on_a_stop_button_stops_too(reported: Reported) -> None:
     assert reported(button("Stop promotions"), button("Yes please", BEN)) == {
         f"+{ANA}": ("all", "stop-button")
     }
 
 
 @pytest.mark.parametrize("kind", ["button_reply", "list_reply"])
-def test_an_answer_to_buttons_of_a_message_stops_too(reported: Told, kind: str) -> None:
+def test_an_answer_to_buttons_of_a_message_stops_too(reported: Reported, kind: str) -> None:
     reply = {"type": kind, kind: {"id": "1", "title": "Unsubscribe"}}
     listed = reported(message(ANA, type="interactive", interactive=reply))
     assert listed == {f"+{ANA}": ("all", "stop-button")}
 
 
-def test_an_edited_message_that_is_a_stop_word_now_counts(reported: Told) -> None:
+def test_an_edited_message_that_is_a_stop_word_now_counts(reported: Reported) -> None:
     new = {"type": "text", "text": {"body": "stop"}}
     edit = {"original_message_id": "wamid.X", "message": new}
     assert reported(message(ANA, type="edit", edit=edit)) == {f"+{ANA}": ("all", "stop-word")}
 
 
-def test_a_refusal_of_a_message_of_another_program_counts(reported: Told) -> None:
+def test_a_refusal_of_a_message_of_another_program_counts(reported: Reported) -> None:
     refused = {"id": "wamid.OTHER", "status": "failed", "timestamp": "1795879000"}
     errors = [{"code": 131050, "title": "t"}]
     status = {**refused, "recipient_id": ANA, "errors": errors}
@@ -240,14 +240,14 @@ def test_a_refusal_of_a_message_of_another_program_counts(reported: Told) -> Non
     }
 
 
-def test_what_another_responder_hears_counts(reported: Told) -> None:
+def test_a_stop_that_another_responder_receives_counts(reported: Reported) -> None:
     heard = json.loads(message(ANA, text="Unsubscribe"))["entry"][0]["changes"][0]["value"]
     assert reported(webhook("standby", {"standby": {"messages": heard["messages"]}})) == {
         f"+{ANA}": ("all", "stop-word")
     }
 
 
-def test_a_changed_number_takes_the_stop_along_and_the_old_one_keeps_it(reported: Told) -> None:
+def test_a_stop_moves_to_a_changed_number_and_stays_on_the_old_one(reported: Reported) -> None:
     listed = reported(
         message(OLD, "SG.1", at=1795870000),
         message(OLD, "SG.1", at=1795871000, text="STOP"),
@@ -256,15 +256,15 @@ def test_a_changed_number_takes_the_stop_along_and_the_old_one_keeps_it(reported
     assert {f"+{OLD}", f"+{NEW}", "user_id:SG.2"} <= set(listed)
 
 
-def test_a_stop_that_is_told_after_the_change_but_was_said_before_goes_along_too(
-    reported: Told,
+def test_a_stop_said_before_the_change_but_reported_after_it_moves_to_the_new_number(
+    reported: Reported,
 ) -> None:
     reported(message(OLD, "SG.1", at=1795870000), changed_number(OLD, NEW, 1795872000))
     listed = reported(message(OLD, "SG.1", at=1795871000, text="STOP"))
     assert {f"+{OLD}", f"+{NEW}"} <= set(listed)
 
 
-def test_the_next_owner_of_a_number_says_nothing_for_the_one_before(reported: Told) -> None:
+def test_a_stop_of_the_next_owner_does_not_reach_the_former_owner(reported: Reported) -> None:
     listed = reported(
         message(OLD, "SG.1", at=1795870000),
         changed_number(OLD, NEW, 1795872000),
@@ -314,7 +314,7 @@ def test_the_list_after_that_story_names_both_owners(tmp_path: Path) -> None:
     assert "user_id:SG.1 marketing" in listed
 
 
-def test_a_new_id_takes_the_stop_along(reported: Told) -> None:
+def test_a_stop_moves_to_a_new_id(reported: Reported) -> None:
     system = {"type": "user_changed_user_id", "previous_user_id": "SG.1", "user_id": "SG.9"}
     listed = reported(
         preference("stop", at=1795870000, user_id="SG.1"),
@@ -324,8 +324,8 @@ def test_a_new_id_takes_the_stop_along(reported: Told) -> None:
     assert {"user_id:SG.9", f"+{BEN}"} <= set(listed)
 
 
-def test_resume_takes_nobody_off_and_only_a_person_does(
-    reported: Told, run: Run, state: State
+def test_a_resume_removes_nobody_and_only_a_person_can(
+    reported: Reported, run: Run, state: State
 ) -> None:
     env = {"WACOEX_STATE": str(state.path)}
     reported(message(ANA, "SG.1", at=1795870000), preference("stop", wa_id=ANA))
@@ -337,7 +337,7 @@ def test_resume_takes_nobody_off_and_only_a_person_does(
 
 
 def test_settings_say_what_a_stop_covers_and_which_words_say_it(
-    reported: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    reported: Reported, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = tmp_path / "config"
     config.mkdir()
@@ -356,7 +356,7 @@ def test_settings_say_what_a_stop_covers_and_which_words_say_it(
     assert set(reported(preference("resume", at=1795879900, wa_id=OLD))) == {f"+{ANA}"}
 
 
-def test_no_text_of_a_message_is_in_the_state_file(reported: Told, state: State) -> None:
+def test_no_text_of_a_message_is_in_the_state_file(reported: Reported, state: State) -> None:
     texts = ["Unsubscribe", "Stop promotions", "please never again", "배송 수신거부"]
     reported(message(ANA, text=texts[0]), button(texts[1]), message(BEN, text=texts[2]))
     reported(message(BEN, text=texts[3], at=1795879001))
@@ -449,7 +449,7 @@ def test_an_emoji_can_be_a_stop_word_and_then_no_other_sign_is() -> None:
         *('stop_scope = "some"', 'resume = "perhaps"', f'no_stop_words = ["{"x" * 81}"]'),
     ],
 )
-def test_settings_of_consent_that_cannot_be_are_refused(
+def test_impossible_settings_of_consent_are_refused(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
 ) -> None:
     (tmp_path / "config.toml").write_text(f"[consent]\n{line}\n")
@@ -461,8 +461,8 @@ def test_settings_of_consent_that_cannot_be_are_refused(
     assert "hint:" in refused.err
 
 
-def test_a_setting_of_what_a_stop_covers_holds_for_what_was_said_before(
-    reported: Told, run: Run, state: State, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_setting_of_what_a_stop_covers_applies_to_earlier_stops(
+    reported: Reported, run: Run, state: State, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert reported(preference("stop", wa_id=ANA))[f"+{ANA}"][0] == "marketing"
     config = tmp_path / "config"
@@ -473,7 +473,9 @@ def test_a_setting_of_what_a_stop_covers_holds_for_what_was_said_before(
     assert [row["scope"] for row in found.data["optouts"]] == ["all"]
 
 
-def test_the_list_knows_what_a_listener_only_stored(reported: Told, run: Run, state: State) -> None:
+def test_the_list_knows_what_a_listener_only_stored(
+    reported: Reported, run: Run, state: State
+) -> None:
     env = {"WACOEX_STATE": str(state.path)}
     body = message(ANA, text="STOP").encode()
     read = read_payload(Source.META, body, key=b"k" * 32, received_at=NOON)
@@ -484,8 +486,8 @@ def test_the_list_knows_what_a_listener_only_stored(reported: Told, run: Run, st
     assert run("optout", "remove", f"+{ANA}", "--yes", env=env).code == 0
 
 
-def test_who_was_put_on_the_list_by_hand_keeps_it_with_a_number_nobody_announced(
-    reported: Told, run: Run, state: State
+def test_a_person_listed_by_hand_stays_listed_under_an_unannounced_number(
+    reported: Reported, run: Run, state: State
 ) -> None:
     env = {"WACOEX_STATE": str(state.path)}
     reported(message(OLD, "SG.1", at=1795870000))
@@ -494,7 +496,7 @@ def test_who_was_put_on_the_list_by_hand_keeps_it_with_a_number_nobody_announced
     assert {f"+{OLD}", f"+{NEW}", "user_id:SG.1"} <= set(listed)
 
 
-def test_a_change_told_to_another_business_moves_no_stop_of_ours(reported: Told) -> None:
+def test_a_change_reported_to_another_business_moves_no_stop_here(reported: Reported) -> None:
     reported(message(OLD, "SG.1", at=1795870000), message(OLD, "SG.1", at=1795871000, text="STOP"))
     change = json.loads(changed_number(OLD, NEW, 1795872000))
     change["entry"][0]["id"] = "999"
@@ -504,7 +506,7 @@ def test_a_change_told_to_another_business_moves_no_stop_of_ours(reported: Told)
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_resume_takes_back_a_stop_that_comes_in_after_it(
-    reported: Told, order: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    reported: Reported, order: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = tmp_path / "config"
     config.mkdir()
@@ -527,7 +529,7 @@ def test_a_resume_takes_back_a_stop_that_comes_in_after_it(
 @pytest.mark.parametrize(
     "odd", ["%", "_", "SG.1' OR '1'='1", 'SG."1', "SG.1 2", "x" * 4000, "user_id:SG.1", "\u0000"]
 )
-def test_an_odd_id_says_stop_for_nobody_else(reported: Told, odd: str) -> None:
+def test_an_odd_id_says_stop_for_nobody_else(reported: Reported, odd: str) -> None:
     reported(message(ANA, "SG.1", at=1795870000), message(BEN, "SG.2", at=1795870000))
     listed = reported(
         preference("stop", user_id=odd), message(None, odd, text="STOP", at=1795879001)
@@ -535,7 +537,7 @@ def test_an_odd_id_says_stop_for_nobody_else(reported: Told, odd: str) -> None:
     assert not {f"+{ANA}", f"+{BEN}", "user_id:SG.1", "user_id:SG.2"} & set(listed)
 
 
-def test_a_circle_of_changes_comes_to_an_end(reported: Told) -> None:
+def test_a_circle_of_changes_comes_to_an_end(reported: Reported) -> None:
     numbers = [f"65912300{n:02}" for n in range(10)]
     lines = [message(numbers[0], "SG.0", at=1795870000, text="STOP")]
     for n in range(300):
@@ -568,7 +570,7 @@ def test_our_own_number_in_the_other_spelling_of_meta_is_ours(
     assert "WX203" in {finding["id"] for finding in found}
 
 
-def test_a_log_from_before_there_were_persons_tells_who_is_who(run: Run, tmp_path: Path) -> None:
+def test_an_older_log_shows_which_numbers_and_ids_are_one_person(run: Run, tmp_path: Path) -> None:
     """The number and the id stood together in what was delivered, and in no event."""
     path = tmp_path / "old.db"
     path.write_bytes(gzip.decompress(WRITTEN.read_bytes()))

@@ -81,7 +81,7 @@ def test_removing_the_companion_does_not_begin_it_again_but_a_confirmation_does(
     )
 
 
-def test_a_companion_told_of_later_shows_that_the_list_was_not_complete() -> None:
+def test_a_companion_reported_later_shows_that_the_list_was_incomplete() -> None:
     forgotten = device(1, 3)
 
     assert primary_only([forgotten], [said(5)]) == ()
@@ -108,7 +108,7 @@ def test_a_clock_that_went_back_cannot_hide_a_companion() -> None:
     days=st.lists(st.tuples(st.integers(1, 28), st.integers(0, 5)), max_size=5),
     seed=st.integers(0, 1000),
 )
-def test_intervals_are_in_order_and_apart_whatever_the_order_of_the_rows(
+def test_intervals_are_sorted_and_separate_for_any_order_of_rows(
     links: list[int], days: list[tuple[int, int]], seed: int
 ) -> None:
     devices = [device(number, day) for number, day in enumerate(links, start=1)]
@@ -190,7 +190,7 @@ def ids(*devices: Device, cut: Break | None = None) -> list[str]:
     return [finding.id for finding in findings(*devices, cut=cut)]
 
 
-def test_supported_companions_in_use_are_no_finding() -> None:
+def test_supported_companions_in_use_cause_no_finding() -> None:
     assert ids() == []
     assert ids(*(used_device(number) for number in range(1, 5))) == []
 
@@ -217,9 +217,11 @@ def test_a_fifth_linked_companion_cannot_be() -> None:
     assert found.title == "5 companions are listed as linked, WhatsApp allows 4"
 
 
-@pytest.mark.parametrize(("days", "is_told"), [(24.9, False), (25, True), (31, True)])
-def test_a_companion_unused_for_almost_thirty_days_is_told(days: float, is_told: bool) -> None:
-    assert ids(used_device(unused_days=days)) == (["WX107"] if is_told else [])
+@pytest.mark.parametrize(("days", "is_found"), [(24.9, False), (25, True), (31, True)])
+def test_a_companion_unused_for_almost_thirty_days_is_a_finding(
+    days: float, is_found: bool
+) -> None:
+    assert ids(used_device(unused_days=days)) == (["WX107"] if is_found else [])
 
 
 def test_after_thirty_days_it_is_probably_gone() -> None:
@@ -230,7 +232,7 @@ def test_after_thirty_days_it_is_probably_gone() -> None:
     assert "record that it is in use: `wacoex device relink 1`" in found.remedy
 
 
-def test_one_that_nobody_knows_the_use_of_is_not_told() -> None:
+def test_a_companion_without_a_known_use_causes_no_finding() -> None:
     silent = Device(1, 1, DeviceKind.WEB, "web", to_text(NOW - timedelta(days=300)))
 
     assert ids(silent) == []
@@ -243,7 +245,7 @@ def test_one_that_nobody_knows_the_use_of_is_not_told() -> None:
         (24, Severity.WARNING, "link them again now"),
     ],
 )
-def test_unlinked_companions_are_to_be_linked_again_after_the_sync(
+def test_unlinked_companions_must_be_linked_again_after_the_sync(
     hours: int, severity: Severity, when: str
 ) -> None:
     cut = Break(to_text(NOW - timedelta(hours=hours)), "connecting", "meta")
@@ -260,7 +262,7 @@ def test_unlinked_companions_are_to_be_linked_again_after_the_sync(
     )
 
 
-def test_one_linked_since_is_not_to_be_linked_again() -> None:
+def test_a_companion_linked_since_need_not_be_linked_again() -> None:
     cut = Break(to_text(NOW - timedelta(days=2)), "offboarding", "meta")
 
     assert ids(used_device(unused_days=1), cut=cut) == []

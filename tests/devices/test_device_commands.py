@@ -106,7 +106,7 @@ def test_a_kind_is_found_by_a_near_name(run, typed: str, kind: str) -> None:
         (("web", "--name", "x" * 65), 2, "the name is empty or too long"),
     ],
 )
-def test_an_unfit_companion_is_not_listed(
+def test_a_companion_with_wrong_values_is_not_listed(
     run, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     refused = run("device", "add", *arguments)
@@ -272,7 +272,7 @@ def test_offboarding_unlinks_all_and_each_is_linked_again_by_hand(
         "companion 1 (web) of channel shop counts as linked and in use now\n"
     )
     assert states() == ["linked", "unlinked"]
-    # That it is unlinked is only concluded: it still stands in the way of a strong echo.
+    # That it is unlinked is only concluded: it still prevents a strong echo.
     run("device", "remove", "1", "--yes")
     run("device", "confirm")
     assert intervals(state) == ()

@@ -181,7 +181,7 @@ def test_the_wait_ends_at_once_when_all_have_come_back(shop: Shop) -> None:
     assert shop.clock.slept == []
 
 
-def test_it_ends_after_five_minutes_or_when_somebody_wants_no_more(shop: Shop) -> None:
+def test_the_probe_ends_after_five_minutes_or_on_request(shop: Shop) -> None:
     begun = shop.prober().begin(TESTER)
 
     shop.wait(begun, is_over=lambda: len(shop.clock.slept) == 7)
@@ -219,7 +219,7 @@ def test_when_nothing_is_heard_at_all_the_way_in_is_looked_at_first(shop: Shop) 
     assert len(found.evidence) == 2  # the phone and the browser
 
 
-def test_what_a_person_did_not_send_teaches_nothing(shop: Shop) -> None:
+def test_a_word_that_was_not_sent_proves_nothing(shop: Shop) -> None:
     begun = shop.prober().begin(TESTER)
     shop.send(words(begun)[THE_PHONE])
     not_sent = WordOutcome.NOT_SENT
@@ -272,7 +272,7 @@ def test_an_interrupted_probe_goes_on_with_the_same_words(shop: Shop) -> None:
     assert not set(words(shop.prober().begin(TESTER)).values()) & set(words(resumed).values())
 
 
-def test_what_is_not_a_word_of_this_probe_is_let_be(shop: Shop) -> None:
+def test_a_word_of_another_probe_is_ignored(shop: Shop) -> None:
     begun = shop.prober().begin(TESTER)
     shop.send("We open at nine.")
     shop.send(f"{words(begun)[1]} is the word")

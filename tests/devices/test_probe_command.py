@@ -120,9 +120,7 @@ def test_enter_ends_it_and_a_person_says_what_was_sent(run, state: State) -> Non
     assert run("device", "list", "--json").data["findings"][0]["id"] == "WX304"
 
 
-def test_an_interrupted_probe_is_gone_on_with(
-    run, state: State, configured: None, meanwhile
-) -> None:
+def test_an_interrupted_probe_continues(run, state: State, configured: None, meanwhile) -> None:
     def interrupt(other: State, reported: list[str]) -> None:
         hear(other, reported[:1])
         time.sleep(0.3)
@@ -142,7 +140,7 @@ def test_an_interrupted_probe_is_gone_on_with(
     assert again.data["devices"][0]["visible"] is True
 
 
-def test_nobody_to_send_to_is_said_before_anything_else(run, state: State) -> None:
+def test_a_missing_recipient_is_reported_first(run, state: State) -> None:
     for options in ([], ["--no-input"]):
         done = run("device", "probe", *options)
         assert done.code == 2

@@ -114,7 +114,7 @@ class Clinic:
         state.close()
 
     def account_update(self, event: str, *, days_ago: float = 0.1, **more: Any) -> None:
-        """Let Meta tell about the account."""
+        """Let Meta send an update of the account."""
         answer = {"event": event, "phone_number": PHONE[1:], **more}
         self.tell("account_update", answer, days_ago)
 

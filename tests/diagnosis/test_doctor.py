@@ -49,7 +49,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_whatever_meta_answers_the_offline_findings_are_there(clinic, configure, how: str) -> None:
+def test_offline_findings_are_shown_after_any_answer_of_meta(clinic, configure, how: str) -> None:
     configure("status_seconds_per_channel = 4\n")
     assert clinic.run("doctor").code == 0
     assert clinic.run("device", "add", "wear-os").code == 0
@@ -66,7 +66,7 @@ def test_whatever_meta_answers_the_offline_findings_are_there(clinic, configure,
     assert outcome.envelope["errors"] == []
 
 
-def test_nobody_is_waited_for_longer_than_the_limit(clinic, configure) -> None:
+def test_no_answer_is_waited_for_longer_than_the_limit(clinic, configure) -> None:
     configure("status_seconds_per_channel = 0.5\n")
     clinic.run("device", "add", "wear-os")
     clinic.world.faults.replace([Fault("hang", on="all")])
@@ -80,7 +80,7 @@ def test_nobody_is_waited_for_longer_than_the_limit(clinic, configure) -> None:
 
 
 @pytest.mark.parametrize("value", [[], {}, 7, "?", True, [{"entities": 1}]])
-def test_fields_of_an_unknown_shape_are_no_crash(clinic, value: object) -> None:
+def test_fields_of_an_unknown_shape_cause_no_crash(clinic, value: object) -> None:
     values = clinic.world.nodes[PHONE_NUMBER_ID].values
     values.update({name: value for name in values if name not in {"health_status"}})
     values["health_status"] = value if isinstance(value, dict) else {"entities": [value]}
@@ -298,7 +298,7 @@ def test_a_partner_that_is_not_listed_leads_to_connecting_again(clinic) -> None:
     assert "connect the number again" in " ".join(outcome.data["findings"][0]["remedy"])
 
 
-def test_what_a_person_says_against_what_meta_shows_is_told_before_anything_is_deleted(
+def test_a_contradiction_between_person_and_meta_asks_to_look_again_before_deleting(
     clinic,
 ) -> None:
     outcome = queried(clinic, "missing-messages", "yes", "no", "no", "no", "no")
@@ -313,7 +313,7 @@ def test_what_a_person_says_against_what_meta_shows_is_told_before_anything_is_d
         assert "delete the channel" not in remedy
 
 
-def test_a_partner_that_is_said_to_be_listed_is_not_deleted_because_its_app_is_missing(
+def test_a_partner_that_a_person_sees_and_meta_does_not_is_a_contradiction(
     clinic,
 ) -> None:
     clinic.world.subscribed_apps[WABA_ID].pop(0)
@@ -343,7 +343,7 @@ def test_a_closed_app_and_another_responder_explain_missing_messages(
     assert "Meta Business Agent" in outcome.err
 
 
-def test_what_meta_did_not_say_is_not_put_down_to_meta(clinic) -> None:
+def test_a_fact_that_meta_did_not_state_is_not_attributed_to_meta(clinic) -> None:
     clinic.world.faults.replace([Fault("server_error", on="all")])
 
     shown = " ".join(clinic.run("doctor", tty=True).out.split())
@@ -353,7 +353,7 @@ def test_what_meta_did_not_say_is_not_put_down_to_meta(clinic) -> None:
     assert "Meta was asked" in shown
 
 
-def test_what_a_person_typed_is_never_put_down_to_meta(clinic) -> None:
+def test_a_persons_answer_is_never_attributed_to_meta(clinic) -> None:
     answers = ("something broke", "2.20.1", "yes", "no", "yes")
     typed = "".join(f"{each}\n" for each in answers)
 
@@ -364,7 +364,7 @@ def test_what_a_person_typed_is_never_put_down_to_meta(clinic) -> None:
     assert "(Meta," not in shown
 
 
-def test_nobody_is_told_to_connect_again_while_whatsapp_may_do_it(clinic) -> None:
+def test_no_finding_advises_to_connect_again_while_whatsapp_may_do_it(clinic) -> None:
     clinic.account_update("ACCOUNT_OFFBOARDED", days_ago=0.01)
 
     outcome = queried(clinic, "missing-messages", "yes", "no", "no", "no", "no")
@@ -374,7 +374,7 @@ def test_nobody_is_told_to_connect_again_while_whatsapp_may_do_it(clinic) -> Non
         assert "connect again:" not in " ".join(finding["remedy"])
 
 
-def test_what_a_check_found_and_what_is_said_become_one_finding(clinic) -> None:
+def test_a_check_and_an_answer_about_one_cause_become_one_finding(clinic) -> None:
     clinic.run("device", "add", "desktop-windows")
 
     outcome = queried(clinic, "missing-messages", "yes", "yes", "", "no", "no")
@@ -385,14 +385,14 @@ def test_what_a_check_found_and_what_is_said_become_one_finding(clinic) -> None:
     assert "not known: whether WhatsApp Manager lists" in evidence(outcome, "WX406")
 
 
-def test_an_answer_that_is_none_is_asked_for_again(clinic) -> None:
+def test_an_answer_that_cannot_be_read_is_asked_for_again(clinic) -> None:
     outcome = queried(clinic, "missing-messages", "maybe", "yes", "no", "yes", "no", "no")
 
     assert outcome.data["symptom"]["answers"]["on_phone"] is True
     assert outcome.err.count("are the missing messages on the primary phone") == 2
 
 
-def test_what_a_person_confirms_comes_first_and_what_is_ruled_out_goes(clinic) -> None:
+def test_confirmed_causes_come_first_and_excluded_ones_are_left_out(clinic) -> None:
     outcome = queried(clinic, "unsupported-messages", "no", "no", "yes", "no")
 
     assert causes(outcome) == ["WX405", "WX403"]
@@ -439,7 +439,7 @@ def test_a_phone_that_stayed_closed_logs_companions_out(clinic) -> None:
         ("This authorization code has expired.", "WX608"),
     ],
 )
-def test_a_code_is_put_down_to_its_cause(clinic, error: str, finding: str) -> None:
+def test_a_code_leads_to_its_cause(clinic, error: str, finding: str) -> None:
     outcome = queried(clinic, "cannot-send", error)
 
     assert causes(outcome) == [finding]
@@ -483,14 +483,14 @@ def test_the_reason_for_which_a_token_is_refused_has_its_own_remedy(
     assert step in " ".join(outcome.data["findings"][0]["remedy"])
 
 
-def test_every_code_that_is_known_is_put_down_to_a_cause_of_that_symptom() -> None:
+def test_every_known_code_leads_to_a_cause_of_its_symptom() -> None:
     known = [error for code in known_codes() for error in (classify(code), *with_subcodes(code))]
     named = {error.finding for error in known} - {None}
 
     assert named <= set(_CAUSES[Symptom.CANNOT_SEND])
 
 
-def test_an_error_that_means_nothing_leaves_it_open(clinic) -> None:
+def test_an_unknown_error_leaves_the_cause_open(clinic) -> None:
     outcome = queried(clinic, "cannot-send", "it does not work")
 
     assert (outcome.code, causes(outcome)) == (3, ["WX206"])
@@ -507,7 +507,7 @@ def test_an_error_that_means_nothing_leaves_it_open(clinic) -> None:
         (("Account has been locked", "2.25.1", "yes", "yes", "no"), ["WX209"]),
     ],
 )
-def test_what_meta_and_the_phone_show_tells_why_it_cannot_be_connected(
+def test_meta_and_the_phone_show_why_it_cannot_be_connected(
     clinic, answers: tuple[str, ...], found: list[str]
 ) -> None:
     outcome = queried(clinic, "cannot-connect", *answers)
@@ -521,7 +521,7 @@ def test_somebody_else_who_sends_explains_the_limit(clinic) -> None:
     assert (outcome.code, causes(outcome)) == (1, ["WX503"])
 
 
-def test_several_channels_have_to_be_told_apart(clinic, add_numbers) -> None:
+def test_with_several_channels_the_command_needs_a_name(clinic, add_numbers) -> None:
     add_numbers(1)
     clinic.world.subscribed_apps[WABA_ID].clear()
 
@@ -584,7 +584,7 @@ def test_only_its_owner_may_read_it_and_nothing_is_overwritten(clinic) -> None:
     assert (again.code, again.envelope["errors"][0]["code"]) == (3, "file_exists")
 
 
-def test_numbers_and_message_ids_are_masked_in_whatever_text(
+def test_numbers_and_message_ids_are_masked_in_any_text(
     clinic, masked_texts: dict[str, str]
 ) -> None:
     clinic.run("channel", "edit", "shop", "--owner", " | ".join(masked_texts))

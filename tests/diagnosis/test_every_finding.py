@@ -1,4 +1,4 @@
-"""For each finding of the catalogue a world in which the doctor has it; a healthy one has none."""
+"""For each finding of the catalogue a world in which doctor finds it; a healthy world has none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from wacoex_cli.sandbox.world import DEFAULT_TOKEN, WABA_ID
 
 Break = Callable[[Any], None]
 LIST = "phone,first_name\n+6591000001,Ana\n"
-# Signups whose window ended badly are told by `connect` alone: nothing of them is kept.
+# Only `connect` reports a signup whose window ended badly: nothing of it is kept.
 ONLY_CONNECT = {"WX608", "WX609"}
 
 
@@ -330,7 +330,7 @@ def test_each_finding_has_a_world_in_which_it_fires(clinic, finding_id: str, cha
 
 
 @pytest.mark.parametrize(("finding_id", "symptom"), SYMPTOMS.items(), ids=SYMPTOMS)
-def test_causes_that_nobody_can_see_from_here_are_told_to_whoever_asks(
+def test_causes_that_wacoex_cannot_see_are_shown_only_for_a_symptom(
     clinic, finding_id: str, symptom: str
 ) -> None:
     assert finding_id in clinic.ids("shop", "--symptom", symptom)
@@ -338,7 +338,7 @@ def test_causes_that_nobody_can_see_from_here_are_told_to_whoever_asks(
 
 
 @pytest.mark.parametrize(("finding_id", "variables"), ENVIRONMENT.items(), ids=ENVIRONMENT)
-def test_what_the_environment_decides(
+def test_findings_that_the_environment_decides(
     clinic, finding_id: str, variables: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keyring.core, "_keyring_backend", None)

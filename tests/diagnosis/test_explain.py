@@ -77,7 +77,7 @@ def found(run: Run, text: str) -> list[str]:
     return [result["id"] for result in results]
 
 
-def test_a_search_lists_what_mentions_every_word(run: Run) -> None:
+def test_a_search_lists_pages_that_mention_every_word(run: Run) -> None:
     outcome = run("explain", "--search", "quality RATING")
 
     assert "WX501\tThe quality rating is yellow or red" in outcome.out.splitlines()
@@ -86,7 +86,7 @@ def test_a_search_lists_what_mentions_every_word(run: Run) -> None:
 
 @pytest.mark.parametrize("tty", [True, False])
 @pytest.mark.parametrize("text", ["zebra", " ?! "])
-def test_a_search_without_a_hit_says_so_and_ends_with_1(run: Run, text: str, tty: bool) -> None:
+def test_a_search_without_a_hit_is_reported_and_ends_with_1(run: Run, text: str, tty: bool) -> None:
     outcome = run("explain", "--search", text, tty=tty)
 
     assert (outcome.code, outcome.out) == (1, "")
@@ -115,7 +115,7 @@ def test_an_error_as_it_is_shown_leads_to_its_page(run: Run, shown: str, page: s
     assert found(run, shown)[0] == page
 
 
-def test_what_is_shown_comes_before_titles_and_titles_before_the_rest(run: Run) -> None:
+def test_shown_texts_rank_before_titles_and_titles_before_the_rest(run: Run) -> None:
     both = found(run, "rate limit hit")
     titles = found(run, "quality rating")
 
@@ -181,7 +181,7 @@ def test_the_environment_is_what_the_settings_read() -> None:
     assert Settings._field_defaults["meta_base_url"] in body("environment")
 
 
-def test_the_limits_of_status_are_told_with_their_defaults() -> None:
+def test_the_limits_of_status_are_explained_with_their_defaults() -> None:
     for name in ("status_seconds", "status_seconds_per_channel"):
         assert f"`{name}`" in body("files")
         assert f"default {Settings._field_defaults[name]:g}" in body("files")

@@ -53,7 +53,7 @@ def test_a_number_that_was_shown_and_is_gone_is_critical_everywhere(seen: Any) -
     assert "WX709" not in [found["id"] for found in doctor.data["findings"]]
     partner = seen.run("partner", "check", "shop", "--json")
     assert (partner.code, "WX215" in partner.out) == (2, True)
-    # What was seen is enough for whoever asks nobody.
+    # What was seen is enough for a command that asks nobody.
     assert status(seen, "--offline")[:2] == (2, ["WX215"])
     assert seen.run("channel", "list", "--json").data["channels"][0]["connection"] == "gone"
 
@@ -73,7 +73,7 @@ def test_the_reminder_does_not_stay_ok(seen: Any) -> None:
     assert "is not connected any more" in confirmed.err
 
 
-def test_who_looks_after_the_phone_gets_a_notice(seen: Any) -> None:
+def test_the_person_who_looks_after_the_phone_gets_a_notice(seen: Any) -> None:
     notify = ("reminder", "notify", "--to", "json://127.0.0.1:9/", "--dry-run", "--json")
     leave(seen.world)
     status(seen)
@@ -85,7 +85,7 @@ def test_who_looks_after_the_phone_gets_a_notice(seen: Any) -> None:
     assert "wacoex explain WX215" in shown.out
 
 
-def test_it_goes_when_the_number_is_shown_again(seen: Any) -> None:
+def test_the_finding_ends_when_the_number_is_shown_again(seen: Any) -> None:
     leave(seen.world)
     assert status(seen)[0] == 2
     come_back(seen.world)
@@ -95,7 +95,7 @@ def test_it_goes_when_the_number_is_shown_again(seen: Any) -> None:
     assert seen.run("reminder", "check").code == 0
 
 
-def test_it_goes_when_meta_tells_of_a_connection(seen: Any) -> None:
+def test_the_finding_ends_when_meta_reports_a_connection(seen: Any) -> None:
     leave(seen.world)
     status(seen)
 
@@ -121,7 +121,7 @@ def test_another_token_makes_it_uncertain(seen: Any, monkeypatch: pytest.MonkeyP
     assert (code, "WX215" in ids) == (3, False)
     assert "another token saw it at 20" in channel["failures"][0]["message"]
     assert seen.run("reminder", "check").code == 0
-    # The token that saw it decides, and what it decided holds for another one.
+    # The token that saw it decides, and its answer applies to another one too.
     monkeypatch.setenv("WACOEX_META_TOKEN", DEFAULT_TOKEN)
     assert status(seen)[1] == ["WX215"]
     monkeypatch.setenv("WACOEX_META_TOKEN", OTHER_TOKEN)
@@ -130,10 +130,10 @@ def test_another_token_makes_it_uncertain(seen: Any, monkeypatch: pytest.MonkeyP
     assert DEFAULT_TOKEN.encode() not in seen.state_path.read_bytes()
 
 
-def test_a_token_that_is_no_good_at_the_same_time_is_that_finding(seen: Any) -> None:
+def test_a_bad_token_at_the_same_time_is_its_own_finding(seen: Any) -> None:
     leave(seen.world)
     seen.world.patch_token(DEFAULT_TOKEN, {"revoked": True})
-    # Whoever refuses the token may still say of the number that it is not there.
+    # Meta may refuse the token and still say that the number does not exist.
     hidden = Fault("refuse", on="all", path=PHONE_NUMBER_ID, code=100, subcode=33)
     seen.world.faults.replace([hidden])
 
@@ -142,7 +142,7 @@ def test_a_token_that_is_no_good_at_the_same_time_is_that_finding(seen: Any) -> 
 
 
 @pytest.mark.parametrize("kind", ["server_error", "html", "reset_before"])
-def test_an_answer_that_is_none_is_no_sign_of_anything(seen: Any, kind: str) -> None:
+def test_a_missing_or_broken_answer_proves_nothing(seen: Any, kind: str) -> None:
     seen.world.faults.replace([Fault(kind, on="all")])
 
     code, ids, channel = status(seen)
@@ -223,7 +223,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("option", "value", "kind", "place"), WRONG.values(), ids=WRONG)
-def test_an_id_of_something_else_is_said_to_be_one(
+def test_an_id_of_another_kind_is_named_as_such(
     world: Any, run: Any, option: str, value: str, kind: str, place: str
 ) -> None:
     ids = {"--phone-number-id": PHONE_NUMBER_ID, "--waba-id": WABA_ID, option: value}
@@ -251,7 +251,9 @@ def test_an_id_of_something_else_is_said_to_be_one(
         assert f"{value} is the id of {kind}" in discovered.out
 
 
-def test_what_meta_told_before_is_known_when_a_channel_is_added_or_changed(seen: Any) -> None:
+def test_ids_that_meta_reported_before_are_known_when_a_channel_is_added_or_changed(
+    seen: Any,
+) -> None:
     edited = seen.run("channel", "edit", "shop", "--waba-id", BUSINESS_ID)
     assert edited.code == 2
     assert f"error: {BUSINESS_ID} is the id of a business portfolio, not of" in edited.err

@@ -15,7 +15,7 @@ from wacoex_cli.sandbox.world import PHONE_NUMBER_ID, WABA_ID, Node
 
 @pytest.fixture
 def fill(clinic: Any) -> Callable[[int], None]:
-    """Let there be so many channels in one account; a second call adds those that lack."""
+    """Let there be this many channels in one account; a second call adds those that lack."""
     there = 1
 
     def add(count: int) -> None:
@@ -95,7 +95,7 @@ def queries(work: Work) -> list[str]:
 
 
 @pytest.mark.parametrize("words", [words for words, reads in FOR_ALL.items() if any(reads)])
-def test_what_is_asked_online_takes_no_query_for_each_channel(
+def test_online_reads_need_no_query_for_each_channel(
     clinic: Any, fill: Callable[[int], None], work: Work, words: str
 ) -> None:
     counts = []
@@ -173,7 +173,7 @@ def test_doctor_of_a_channel_reads_no_broadcasts_of_others(
     assert all("b.channel_id IN" in text for text in to_be_sent)
 
 
-def test_that_meta_takes_no_request_for_several_numbers_is_named(
+def test_a_meta_without_combined_requests_is_reported(
     clinic: Any, fill: Callable[[int], None]
 ) -> None:
     fill(10)
@@ -190,7 +190,7 @@ def test_that_meta_takes_no_request_for_several_numbers_is_named(
 
 
 @pytest.mark.parametrize("path", ["?batch", f"/{10**14 + 3}"])
-def test_too_many_calls_make_channels_unknown_and_say_so(
+def test_too_many_calls_make_channels_unknown_and_are_reported(
     clinic: Any, fill: Callable[[int], None], path: str
 ) -> None:
     fill(10)

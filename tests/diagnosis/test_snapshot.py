@@ -23,7 +23,7 @@ def found(**changes: object) -> list[tuple[str, Severity]]:
     return [(entry.id, entry.severity) for entry in check_machine(machine, NOW)]
 
 
-def test_a_machine_that_is_well_has_no_findings() -> None:
+def test_a_healthy_machine_has_no_findings() -> None:
     assert found(newest_stored_at=None) == []
 
 
@@ -65,11 +65,11 @@ def test_a_keyring_that_was_asked_for_and_fails_is_a_warning() -> None:
         (19 * MEBIBYTE, [Severity.CRITICAL]),
     ],
 )
-def test_a_disk_that_fills_up_is_told_in_time(free: int, severities: list[Severity]) -> None:
+def test_a_disk_that_fills_up_is_reported_in_time(free: int, severities: list[Severity]) -> None:
     assert [severity for _, severity in found(free_bytes=free)] == severities
 
 
-def test_a_newer_state_file_means_that_nothing_is_known() -> None:
+def test_a_newer_state_file_makes_everything_unknown() -> None:
     finding = newer_schema(StateError("it was written by a newer wacoex", hint="update"), NOW)
 
     assert (finding.id, finding.severity) == ("WX708", Severity.UNKNOWN)
@@ -82,7 +82,7 @@ def opened(**environ: str) -> Workspace:
     )
 
 
-def test_secret_files_are_looked_at_wherever_they_are_named(tmp_path: Path) -> None:
+def test_secret_files_are_checked_in_every_place_that_names_them(tmp_path: Path) -> None:
     token, stored = tmp_path / "token", tmp_path / "config" / "secrets" / "meta-token"
     stored.parent.mkdir(parents=True)
     for path, mode in ((token, 0o640), (stored, 0o600)):

@@ -2,7 +2,7 @@
 
 A row is a statement (F: of the help article, news: of Meta's newest pages) and the words on the
 screen. The pages of `explain` are tested in `tests/findings`; here the commands run, so that a text
-that stands somewhere and is never shown does not count.
+that is somewhere and is never shown does not count.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def typed(*answers: str) -> dict[str, Any]:
 
 
 def shown(outcome: Any) -> str:
-    """Everything that stands on the screen, in one line."""
+    """The whole screen in one line."""
     return " ".join(f"{outcome.err} {outcome.out}".split())
 
 
@@ -64,7 +64,7 @@ def symptom_of_a_removed_partner(clinic: Any) -> str:
 
 
 def removed(clinic: Any) -> str:
-    """Meta tells that the partner was removed."""
+    """Meta reports that the partner was removed."""
     clinic.account_update("PARTNER_REMOVED", disconnection_info={"reason": "PRIMARY_INACTIVITY"})
     return shown(clinic.run("status", "-v", tty=True))
 
@@ -90,7 +90,7 @@ def too_many_devices(clinic: Any) -> str:
 
 
 def attaching(clinic: Any) -> str:
-    """Our own app is attached to the account."""
+    """The app of the test is attached to the account."""
     clinic.world.subscribed_apps[WABA_ID].pop()
     return shown(clinic.run("events", "subscribe", "-c", "shop", **typed("yes")))
 
@@ -103,7 +103,7 @@ def overridden(clinic: Any) -> str:
 
 
 def closed_for(days: float) -> Callable[[Any], str]:
-    """Nobody has opened the app for so many days, as far as is known."""
+    """Nobody has opened the app for this many days, as far as we know."""
 
     def screen(clinic: Any) -> str:
         clinic.onboarded(40)
@@ -231,10 +231,10 @@ SCREENS: dict[Callable[[Any], str], dict[str, str]] = {
 @pytest.mark.parametrize(
     "screen", SCREENS, ids=[f"{number} {name.__name__}" for number, name in enumerate(SCREENS)]
 )
-def test_each_statement_stands_on_the_screen_it_belongs_to(
+def test_each_statement_is_on_the_screen_it_belongs_to(
     clinic: Any, screen: Callable[[Any], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Without it a person says what becomes of the channel at respond.io, and nothing is waited for.
+    # Without it a person decides about the channel at respond.io, and nothing is waited for.
     monkeypatch.delenv("WACOEX_RESPONDIO_TOKEN")
 
     text = screen(clinic)

@@ -114,7 +114,7 @@ def test_the_countdown_counts_in_the_verdict(
     assert (outcome.code, ids(outcome)) == (code, [finding] if finding else [])
 
 
-def test_what_was_read_once_dates_the_countdown_ever_after(
+def test_an_onboarding_read_once_dates_the_countdown_from_then_on(
     run: Run, shop: str, world: World
 ) -> None:
     world.nodes[PHONE_NUMBER_ID].patch({"last_onboarded_time": days_ago(11)})
@@ -150,7 +150,9 @@ def test_a_removed_partner_is_critical_with_reason_and_what_to_do(run: Run, shop
     )
 
 
-def test_whoever_is_to_wait_is_not_told_to_connect_again(run: Run, shop: str, world: World) -> None:
+def test_while_whatsapp_may_reconnect_status_advises_to_wait(
+    run: Run, shop: str, world: World
+) -> None:
     world.nodes[PHONE_NUMBER_ID].patch({"is_on_biz_app": False})
     assert run("events", "import", "-", stdin=account_update("ACCOUNT_OFFBOARDED")).code == 0
 
@@ -174,7 +176,7 @@ def test_whoever_is_to_wait_is_not_told_to_connect_again(run: Run, shop: str, wo
         ({"whatsapp_business_manager_messaging_limit": "TIER_1"}, 3, "unknown", "WX502"),
     ],
 )
-def test_what_meta_says_decides_the_exit_status(
+def test_the_answer_of_meta_decides_the_exit_status(
     run: Run,
     shop: str,
     world: World,
@@ -391,7 +393,7 @@ def test_a_channel_is_shown_in_twelve_lines_words_before_numbers(
     assert lines[-1] == "`-v` shows the facts; what to do: `wacoex doctor shop`"
 
 
-def test_the_facts_of_a_channel_stand_behind_v(run: Run, shop: str, world: World) -> None:
+def test_the_facts_of_a_channel_are_shown_with_v(run: Run, shop: str, world: World) -> None:
     world.nodes[PHONE_NUMBER_ID].patch({"quality_rating": "RED"})
 
     outcome = run("status", "-v", tty=True, env={"COLUMNS": "80"})
@@ -476,7 +478,7 @@ def tell_the_state_file(run: Run) -> None:
     ],
     ids=lambda fault: f"{fault.kind} {fault.code or ''}".strip(),
 )
-def test_whatever_meta_answers_the_findings_of_the_state_file_are_told(
+def test_findings_of_the_state_file_are_shown_after_any_answer_of_meta(
     run: Run, shop: str, world: World, fault: Fault
 ) -> None:
     tell_the_state_file(run)
@@ -538,7 +540,7 @@ def test_apps_that_the_token_may_not_see_leave_the_partner_open(
     assert (outcome.code, the_channel(outcome)["partner"]["seen"]) == (0, None)
 
 
-def test_our_own_app_that_is_not_attached_gets_no_events(run: Run, shop: str, world: World) -> None:
+def test_a_meta_app_that_is_not_attached_is_a_finding(run: Run, shop: str, world: World) -> None:
     apps = world.subscribed_apps[WABA_ID]
     apps[:] = [app for app in apps if app["whatsapp_business_api_data"]["id"] != APP_ID]
 
@@ -547,7 +549,7 @@ def test_our_own_app_that_is_not_attached_gets_no_events(run: Run, shop: str, wo
     assert (outcome.code, ids(outcome)) == (2, ["WX210"])
 
 
-def test_what_broadcasts_left_open_is_told(run: Run, shop: str, isolated_home: Path) -> None:
+def test_open_work_of_broadcasts_is_shown(run: Run, shop: str, isolated_home: Path) -> None:
     assert run("status").code == 0
     db = sqlite3.connect(isolated_home / ".local/state/wacoex/wacoex.db")
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.000Z}"
@@ -653,7 +655,7 @@ def test_beyond_half_of_the_hourly_limit_what_is_stored_counts(
 
     workspace.run(look.read(found))
 
-    # The second channel was never read, so it is asked about all the same.
+    # The second channel was never read, so Meta is asked about it anyway.
     assert found[0].is_known
     assert found[0].read == []
     assert found[1].read

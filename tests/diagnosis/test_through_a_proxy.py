@@ -62,7 +62,7 @@ class _Tunnel(http.server.BaseHTTPRequestHandler):
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    """Hand everything on; at the end of it, say so."""
+    """Pass everything on, the end too."""
     with contextlib.suppress(OSError):
         while piece := source.recv(65_536):
             target.sendall(piece)

@@ -88,7 +88,7 @@ def fails(run) -> Callable[..., None]:
         assert error["code"] == code
         assert message in error["message"]
         assert hint in error["hint"]
-        # In the log of a long run time and channel stand before both.
+        # In the log of a long run, time and channel come before both.
         *_, said, hinted = [line for line in answer.err.splitlines() if line]
         assert said.endswith(f"error: {error['message']}")
         assert hinted.endswith(f"hint: {error['hint']}")

@@ -1,4 +1,4 @@
-"""No room on the disk: told as such, nobody is sent to twice, and it goes on when there is room."""
+"""The disk is full: the error names it, nobody is sent to twice, and it continues with room."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class LimitedFiles:
 
 
 class SmallDisk:
-    """A file system of its own, in memory, that a large file fills up but for `room` bytes."""
+    """A file system of its own, in memory, that a large file fills up except for `room` bytes."""
 
     error = "disk_full"
     kept_for_answers = 4 * 1024**2
@@ -83,7 +83,7 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 @pytest.fixture(params=["small_disk", "limited_files"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """Where the state file of the test lies."""
+    """Where the state file of the test is."""
     if request.param == "small_disk":
         return request.getfixturevalue("small_disk")
     return LimitedFiles(tmp_path / "state/wacoex.db")
@@ -121,7 +121,7 @@ def problem_of(ended: Any) -> dict[str, str]:
     return dict(error)
 
 
-def test_a_plan_that_does_not_fit_leaves_nothing_behind(wacoex, disk) -> None:
+def test_a_plan_without_room_on_the_disk_leaves_nothing_behind(wacoex, disk) -> None:
     disk.fill()
     planned = wacoex(*PLAN, people(MANY))
 

@@ -73,7 +73,9 @@ def test_no_file(fails: Fails, source: str, code: str, message: str, hint: str) 
         ("no workbook", "PK\x03\x04", "unreadable_file", "as an Excel workbook", "XLSX"),
     ),
 )
-def test_an_unfit_file(fails: Fails, content: str, code: str, message: str, hint: str) -> None:
+def test_a_file_that_cannot_be_used(
+    fails: Fails, content: str, code: str, message: str, hint: str
+) -> None:
     Path("list.csv").write_bytes(content.encode("latin-1"))
 
     fails(PLAN, 2, code, message, hint)
@@ -91,7 +93,9 @@ def test_an_unfit_file(fails: Fails, content: str, code: str, message: str, hint
         ("GIF", "waving_hand en_US", "template_unsupported", "format GIF, which Meta", "another"),
     ),
 )
-def test_an_unfit_template(fails: Fails, command: str, code: str, message: str, hint: str) -> None:
+def test_a_template_that_cannot_be_used(
+    fails: Fails, command: str, code: str, message: str, hint: str
+) -> None:
     name, language = command.split()
 
     fails(PLAN.replace("opening_hours", name).replace("en_US", language), 2, code, message, hint)
@@ -123,7 +127,9 @@ def test_an_unfit_template(fails: Fails, command: str, code: str, message: str, 
         ("no .env", f"{PLAN} --env-file x", "config_unreadable", "cannot read x", "the path"),
     ),
 )
-def test_an_unfit_command(fails: Fails, command: str, code: str, message: str, hint: str) -> None:
+def test_a_command_that_cannot_be_used(
+    fails: Fails, command: str, code: str, message: str, hint: str
+) -> None:
     fails(command, 2, code, message, hint)
 
 
@@ -140,7 +146,7 @@ def test_an_unfit_command(fails: Fails, command: str, code: str, message: str, h
         ("two ways", "broadcast send 1 --to list.csv", 2, "usage", "not both", "`--to` plans"),
     ),
 )
-def test_an_unfit_moment(
+def test_a_moment_that_cannot_be_used(
     fails: Fails, command: str, exit_status: int, code: str, message: str, hint: str
 ) -> None:
     fails(command, exit_status, code, message, hint)
@@ -177,7 +183,7 @@ NOT_OURS = f"{SECOND} --phone-number-id {FOREIGN_PHONE_NUMBER_ID} --waba-id {WAB
         ("number of others", NOT_OURS, f"{PLAN} -c two", 4, "meta_100", "may not see it", "the id"),
     ),
 )  # fmt: skip
-def test_an_unfit_channel(
+def test_a_channel_that_cannot_be_used(
     run, fails: Fails, before: str, command: str, exit_status: int, code: str, message: str,
     hint: str,
 ) -> None:  # fmt: skip
@@ -198,7 +204,7 @@ def test_an_unfit_channel(
         ("not assigned", "EAAb", {"waba_ids": set()}, "meta_200", "permission", "system user"),
     ),
 )
-def test_an_unfit_token(
+def test_a_token_that_cannot_be_used(
     fails: Fails, shop: World, monkeypatch: pytest.MonkeyPatch, token: str | None,
     properties: dict[str, Any] | None, code: str, message: str, hint: str,
 ) -> None:  # fmt: skip
@@ -232,7 +238,7 @@ AT_ONCE = {"Retry-After": "0.01"}
         ("unheard of", Fault("refuse", on="reads", code=9), 5, "meta_9", "unknown to", "look"),
     ),
 )  # fmt: skip
-def test_an_unfit_answer(
+def test_an_answer_that_cannot_be_used(
     fails: Fails, shop: World, fault: Fault, exit_status: int, code: str, message: str, hint: str
 ) -> None:
     shop.faults.replace([fault])
@@ -258,7 +264,7 @@ def state_path(isolated_home: Path) -> Path:
         ("directory", "CONFIG_DIR", "list.csv", "config_unreadable", "not a directory", "the path"),
     ),
 )  # fmt: skip
-def test_an_unfit_variable(
+def test_a_variable_that_cannot_be_used(
     fails: Fails, monkeypatch: pytest.MonkeyPatch, name: str, value: str, code: str, message: str,
     hint: str,
 ) -> None:  # fmt: skip
@@ -280,7 +286,7 @@ def test_an_unfit_variable(
         ("latin-1", b"channel = '\xfc'", "config_unreadable", "not UTF-8 text", "UTF-8"),
     ),
 )
-def test_an_unfit_config_file(
+def test_a_config_file_that_cannot_be_used(
     fails: Fails, isolated_home: Path, content: bytes, code: str, message: str, hint: str
 ) -> None:
     config = isolated_home / ".config/wacoex/config.toml"
@@ -299,7 +305,7 @@ def test_an_unfit_config_file(
         ("HTTPS_PROXY", "http://[::1"),
     ],
 )
-def test_unfit_network_settings(
+def test_network_settings_that_cannot_be_used(
     fails: Fails, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -366,7 +372,7 @@ def have_no_presence(state: Path) -> None:
         ("no presence", have_no_presence, "state", "wacoex.db.presence", "check the path"),
     ),
 )
-def test_an_unfit_state_file(
+def test_a_state_file_that_cannot_be_used(
     fails: Fails, state_path: Path, arrange: Callable[[Path], None], code: str, message: str,
     hint: str,
 ) -> None:  # fmt: skip
@@ -458,7 +464,7 @@ def test_a_token_that_may_not_send(
     fails("broadcast send 1 --yes", 4, "meta_10", "permission", "resume 1", again=again)
 
 
-def test_a_wait_that_is_too_long_is_too_long_for_whoever_resumes(run, shop: World) -> None:
+def test_a_wait_that_is_too_long_stops_resume_too(run, shop: World) -> None:
     run(*shlex.split(PLAN))
     shop.faults.replace([Fault("throttled", headers={"Retry-After": "999"})])
 

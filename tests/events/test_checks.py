@@ -29,7 +29,7 @@ ALL = frozenset(entry.name for entry in FIELDS)
 
 
 def arrivals(*hours_ago: float) -> list[tuple[str, int, str]]:
-    """An arrival so many hours ago each, oldest first."""
+    """An arrival this many hours ago each, oldest first."""
     moments = sorted(NOW - timedelta(hours=entry) for entry in hours_ago)
     hours = (moment.replace(minute=0, second=0, microsecond=0) for moment in moments)
     return [
@@ -80,7 +80,7 @@ def test_wx108_an_old_outage_is_forgotten_after_28_days() -> None:
     assert check_silence(outage, NOW, Source.META)
 
 
-def test_wx108_still_tells_after_months() -> None:
+def test_wx108_is_still_found_after_months() -> None:
     assert "nothing has arrived" in check_silence(hourly(3000, 2800), NOW, Source.META)[0].title
 
 
@@ -178,9 +178,7 @@ def ranked(*messages: Unsupported, is_reported: bool = False) -> list[Finding]:
         ({"code": 131051, "type": "errors", "is_edit": True}, "WX405"),
     ],
 )
-def test_each_message_is_put_down_to_what_speaks_most_for_itself(
-    known: dict[str, Any], cause: str
-) -> None:
+def test_each_message_gets_its_most_likely_cause(known: dict[str, Any], cause: str) -> None:
     assert likeliest_cause(unsupported(**known)) == cause
 
 
@@ -209,7 +207,7 @@ def test_each_cause_says_how_it_is_known_and_what_to_do(
     assert found.verify == "wacoex events list --kind unsupported -c shop"
 
 
-def test_nothing_is_said_where_nothing_came_in_unsupported() -> None:
+def test_without_unsupported_messages_there_is_no_finding() -> None:
     assert ranked() == []
     assert rank_causes(Summary(resolved=3), "shop", MONTH_END) == []
 
@@ -228,7 +226,7 @@ def test_only_a_lead_that_waits_is_more_than_information() -> None:
     assert ranked(unsupported(code=131060, is_referred=True))[0].severity is Severity.WARNING
 
 
-def test_who_asks_is_told_all_five_the_likely_ones_first() -> None:
+def test_a_reported_symptom_names_all_five_causes_the_likely_first() -> None:
     found = ranked(unsupported(code=131051, type="gif"), is_reported=True)
 
     assert [entry.id for entry in found] == ["WX403", "WX401", "WX402", "WX404", "WX405"]
@@ -245,7 +243,7 @@ def day(days_ago: int) -> str:
 
 
 def flow(echoes: list[int], *, inbound: dict[int, int] | None = None) -> EchoFlow:
-    """Echoes so many days ago each; messages of contacts by days ago."""
+    """Echoes this many days ago each; messages of contacts by days ago."""
     return EchoFlow(
         tuple(sorted(day(echoe) for echoe in echoes)),
         to_text(MONTH_END - timedelta(days=min(echoes))) if echoes else None,
@@ -256,7 +254,7 @@ def flow(echoes: list[int], *, inbound: dict[int, int] | None = None) -> EchoFlo
 DAILY = list(range(6, 15))
 
 
-def test_wx406_echoes_stopped_while_contacts_go_on_writing() -> None:
+def test_wx406_echoes_stopped_while_contacts_still_write() -> None:
     [found] = check_missing(flow(DAILY), "shop", MONTH_END)
 
     assert (found.id, found.severity) == ("WX406", Severity.INFO)
@@ -277,11 +275,11 @@ def test_wx406_echoes_stopped_while_contacts_go_on_writing() -> None:
         (flow(DAILY, inbound={4: 9, 8: 50}), "nobody writes any more"),
     ],
 )
-def test_no_wx406_as_long_as_it_may_be_nothing(seen: EchoFlow, why: str) -> None:
+def test_no_wx406_while_there_may_be_no_problem(seen: EchoFlow, why: str) -> None:
     assert check_missing(seen, "shop", MONTH_END) == []
 
 
-def test_who_misses_messages_is_told_the_three_steps() -> None:
+def test_missing_messages_lead_to_the_three_steps() -> None:
     windows = ("2 desktop-windows `till`",)
 
     [found] = check_missing(flow([]), "shop", MONTH_END, is_reported=True, unsupported=windows)
@@ -294,7 +292,7 @@ def test_who_misses_messages_is_told_the_three_steps() -> None:
     assert "wacoex partner check -c shop" in found.remedy[2]
 
 
-def test_nobody_is_told_to_connect_again_while_whatsapp_may_reconnect() -> None:
+def test_the_remedy_is_to_wait_while_whatsapp_may_reconnect() -> None:
     [found] = check_missing(flow([]), "shop", MONTH_END, is_reported=True, must_wait=True)
 
     assert "wacoex connect" not in " ".join(found.remedy)

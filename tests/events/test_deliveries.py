@@ -75,7 +75,7 @@ def test_nothing_else_fits(source: Source, header: str | None) -> None:
     assert not is_signed(source, BODY, header, KEYS)
 
 
-def test_a_signature_of_one_sender_is_none_of_the_other() -> None:
+def test_a_signature_of_one_platform_is_not_valid_for_the_other() -> None:
     assert not is_signed(Source.RESPONDIO, BODY, meta(KEYS[0]), KEYS)
     assert not is_signed(Source.META, BODY, respondio(KEYS[0]), KEYS)
 
@@ -117,7 +117,7 @@ def stored_by(state: State, clock: Any, payloads: Sequence[Payload]) -> tuple[li
     return asyncio.run(operation()), len(commits)
 
 
-def test_what_waits_is_committed_together(state, clock) -> None:
+def test_waiting_deliveries_are_committed_together(state, clock) -> None:
     answers, commits = stored_by(state, clock, [payload(f"{n}") for n in range(600)])
 
     assert [answer.is_new for answer in answers] == [True] * 600
@@ -131,7 +131,7 @@ def test_the_same_delivery_twice_in_one_commit_is_a_duplicate(state, clock) -> N
     assert [answer.is_new for answer in answers] == [True, True, False]
 
 
-def test_one_that_cannot_be_stored_does_not_take_the_others_with_it(state, clock) -> None:
+def test_a_delivery_that_cannot_be_stored_does_not_stop_the_others(state, clock) -> None:
     unstorable = payload("B", message_id="\ud800")  # no database takes half a character
 
     answers, _ = stored_by(state, clock, [payload("A"), unstorable, payload("C")])
@@ -216,7 +216,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_what_an_earlier_process_left_is_worked_on_at_the_start(state, projecting) -> None:
+def test_deliveries_of_an_earlier_process_are_processed_at_the_start(state, projecting) -> None:
     store_events(state, "A", "B")
     first, second = Recorder("first"), Recorder("second")
 
@@ -239,7 +239,7 @@ def test_new_events_reach_every_projection_once(state, projecting) -> None:
     assert uninterested.seen == []
 
 
-def test_a_projection_that_fails_holds_up_no_other_and_is_reported_without_what_it_saw(
+def test_a_projection_that_fails_delays_no_other_and_is_reported_without_its_data(
     state, projecting
 ) -> None:
     answer: list[tuple[str, str]] = []

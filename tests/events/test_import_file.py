@@ -89,7 +89,7 @@ def test_objects_laid_out_over_several_lines_are_read_too(imported):
     assert (done.code, done.data["stored"]) == (0, 2)
 
 
-def test_broken_lines_are_told_by_number_and_stop_nothing(imported):
+def test_broken_lines_are_named_by_number_and_stop_nothing(imported):
     cut_short = json.dumps(TEXT)[:80]
     content = f"\n{lines(TEXT)}{cut_short}\n\n[1]\n{lines(ECHO)}" + '{"object": "page"}\n'
 
@@ -118,7 +118,7 @@ def test_broken_lines_are_told_by_number_and_stop_nothing(imported):
     ],
     ids=["bytes", "constant", "shape", "deep array", "deep line", "bytes in an array"],
 )
-def test_nothing_fit_is_a_failure_with_the_first_reason(imported, content, reason):
+def test_a_file_without_a_usable_line_is_an_error_with_the_first_reason(imported, content, reason):
     done = imported(content)
 
     assert done.code == 2
@@ -138,14 +138,14 @@ def test_an_array_is_read_up_to_where_it_breaks(imported):
     assert answer["line"] == len(json.dumps([TEXT, ECHO], indent=1).splitlines())
 
 
-def test_only_a_hundred_broken_lines_are_told(imported):
+def test_at_most_a_hundred_broken_lines_are_named(imported):
     done = imported("broken\n" * 250 + lines(TEXT))
 
     assert (done.data["invalid"], len(done.data["invalid_lines"])) == (250, 100)
     assert done.err.count("cut short") == 100
 
 
-def test_an_empty_file_is_no_failure(imported):
+def test_an_empty_file_is_not_a_failure(imported):
     assert imported("").data["read"] == 0
     assert imported("\n\n").code == 0
     assert imported("[]").code == 0
@@ -205,7 +205,7 @@ def test_texts_and_names_do_not_reach_the_state_file(imported, state):
     assert not any(name in str(row) or text in str(row) for row in stored)
 
 
-def test_what_was_imported_reaches_the_projections(imported, state):
+def test_imported_events_reach_the_projections(imported, state):
     imported(lines(ECHO, BODIES["meta_user_preference_stop"]))
 
     assert state.value("SELECT COUNT(*) FROM evidence WHERE kind = 'echo'") == 1
@@ -245,7 +245,7 @@ def test_an_archive_of_another_program_is_the_same_as_the_payloads_in_it(
     assert imported(lines(TEXT, ECHO)).data["stored"] == 0
 
 
-def test_a_wrapper_around_something_else_is_told_by_its_line(imported) -> None:
+def test_a_wrapper_around_something_else_is_named_by_its_line(imported) -> None:
     done = imported(lines(TEXT, as_n8n_logs_it({"hello": 1})))
 
     assert (done.code, done.data["stored"], done.data["invalid"]) == (7, 1, 1)
@@ -261,7 +261,7 @@ def test_a_packed_file_is_read_like_a_plain_one(run, state, tmp_path) -> None:
     assert (done.code, done.data["stored"]) == (0, 2)
 
 
-def test_of_a_packed_file_that_was_cut_short_what_can_be_read_is_kept(run, state, tmp_path) -> None:
+def test_the_readable_part_of_a_cut_packed_file_is_kept(run, state, tmp_path) -> None:
     path = tmp_path / "webhooks.ndjson.gz"
     whole = gzip.compress(lines(TEXT, ECHO).encode())
     path.write_bytes(whole + gzip.compress(lines(TEXT, ECHO).encode())[:40])
@@ -310,7 +310,7 @@ def webhook(field: str, **value: Any) -> dict[str, Any]:
 
 @st.composite
 def statuses(draw: st.DrawFn) -> dict[str, Any]:
-    """What became of one of three messages of ours; each word of it has one time."""
+    """The statuses of one of our three messages; each has one time."""
     row = draw(st.integers(0, 2))
     word = draw(st.sampled_from(["sent", "delivered", "read", "failed", "played"]))
     answer: dict[str, Any] = {
@@ -440,7 +440,7 @@ STOP = webhook(
 
 
 @pytest.mark.parametrize("other", [status("delivered"), STOP], ids=["delivered", "stop"])
-def test_who_refused_a_message_is_opted_out_whatever_else_came_first(other) -> None:
+def test_a_person_who_refused_a_message_is_opted_out_in_any_order_of_events(other) -> None:
     refused = status("failed", 131050)
 
     first, another = end_of([[refused], [other]]), end_of([[other], [refused]])

@@ -1,4 +1,4 @@
-"""`events listen` as people run it: it refuses, it starts, it is told to stop, it is killed."""
+"""`events listen` as people run it: it refuses, it starts, it is stopped, it is killed."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_two_listeners_share_a_state_file(listening, state_path: Path) -> None:
     assert second.stop(signal.SIGTERM)[1][-1]["data"]["duplicates"] == 1
 
 
-def test_what_was_answered_survives_a_kill_and_is_worked_on_later(
+def test_an_acknowledged_delivery_survives_a_kill_and_is_processed_later(
     listening, state_path: Path
 ) -> None:
     child = listening(**SIGNED)
@@ -195,7 +195,9 @@ def test_what_was_answered_survives_a_kill_and_is_worked_on_later(
     again.stop(signal.SIGTERM)
 
 
-def test_what_it_says_when_it_starts(state_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_lines_name_the_addresses_and_keys(
+    state_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     environ = {**SIGNED, **VERIFY, "WACOEX_PUBLIC_URL": "https://shop.example/wa"}
     for name, value in {"WACOEX_STATE": str(state_path), **environ}.items():
         monkeypatch.setenv(name, value)
@@ -225,14 +227,14 @@ def test_it_does_not_start_without_a_key(run) -> None:
 
 
 @pytest.mark.parametrize("environ", [{}, SIGNED])
-def test_insecure_is_for_this_machine_alone(run, environ: dict[str, str]) -> None:
+def test_insecure_is_only_for_this_machine(run, environ: dict[str, str]) -> None:
     done = run("events", "listen", "--insecure", "--host", "192.0.2.1", env=environ)
 
     assert done.code == 2
     assert "--insecure" in done.err
 
 
-def test_a_port_that_is_taken_is_told(run, listening) -> None:
+def test_a_taken_port_is_reported(run, listening) -> None:
     port = listening(**SIGNED).url.rpartition(":")[2]
 
     done = run("events", "listen", "--port", port, env=SIGNED)
@@ -250,7 +252,7 @@ def test_keys_of_single_channels_open_it_too(run, listening, state_path: Path) -
     assert child.deliver("wamid.A") == 200
 
 
-def test_a_key_that_cannot_be_one_is_told_before_anything_is_taken(run) -> None:
+def test_a_key_that_cannot_be_used_is_refused_before_the_port_opens(run) -> None:
     done = run("events", "listen", env={"WACOEX_META_APP_SECRET": "with a space"})
 
     assert done.code == 4

@@ -90,7 +90,7 @@ def handshake(token: str = VERIFY_TOKEN, mode: str = "subscribe") -> httpx.Reque
 
 
 class Notes:
-    """A dialogue that remembers what it was told."""
+    """A dialogue that remembers its notes."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -104,13 +104,13 @@ class Notes:
         self.lines.append(text)
 
     def confirm(self, question: str, *, flag: str) -> bool:
-        raise AssertionError("nobody is there")
+        raise AssertionError("nobody can answer")
 
     def ask(self, question: str, *, flag: str) -> str:
-        raise AssertionError("nobody is there")
+        raise AssertionError("nobody can answer")
 
     def secret(self, question: str) -> str:
-        raise AssertionError("nobody is there")
+        raise AssertionError("nobody can answer")
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_every_kind_of_webhook_of_meta_is_taken(talk: Talk, fixture: str) -> Non
     assert statuses(talk(signed((FIXTURES / fixture).read_bytes()))) == [200]
 
 
-def test_what_is_delivered_five_times_is_stored_once(talk: Talk, state) -> None:
+def test_a_delivery_that_comes_five_times_is_stored_once(talk: Talk, state) -> None:
     requests = [signed(delivery("wamid.A")) for _ in range(5)]
 
     assert statuses(talk(*requests, at_once=True)) == [200] * 5
@@ -266,7 +266,7 @@ def test_a_body_that_hides_its_length_is_cut_off_at_the_limit(talk: Talk, state)
     assert keys_in(state) == []
 
 
-def test_too_much_at_once_is_asked_to_come_again(
+def test_too_many_deliveries_at_once_are_asked_to_come_again(
     talk: Talk, state, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listener, "_MOST_HELD_BYTES", 1000)
@@ -348,7 +348,7 @@ def test_a_packed_delivery_is_signed_as_meta_means_it_or_as_it_came(
         (packed(b"{}", b"{}", encoding="br"), 415),
     ],
 )
-def test_what_is_packed_and_broken_too_large_or_unsigned_is_refused(
+def test_a_packed_delivery_that_is_broken_too_large_or_unsigned_is_refused(
     talk: Talk, state, request_: httpx.Request, status: int
 ) -> None:
     assert statuses(talk(request_)) == [status]
@@ -376,7 +376,7 @@ def test_a_slash_at_the_end_of_the_address_does_not_matter(talk: Talk, state) ->
 
 
 @pytest.mark.parametrize("is_text", [False, True])
-def test_what_another_program_has_wrapped_is_read(talk: Talk, state, is_text: bool) -> None:
+def test_a_delivery_wrapped_by_another_program_is_read(talk: Talk, state, is_text: bool) -> None:
     bodies = [json.loads(delivery(name)) for name in ("wamid.A", "wamid.B")]
     inner = [json.dumps(body) if is_text else body for body in bodies]
     items: list[Any] = [{"headers": {}, "params": {}, "query": {}, "body": body} for body in inner]
@@ -460,7 +460,7 @@ def test_when_nothing_can_be_stored_the_sender_is_asked_to_come_again(
     assert (first.headers["retry-after"], body_of(first)) == ("30", "try again later\n")
     assert keys_in(state) == []
     assert (health.status_code, json.loads(body_of(health))["ok"]) == (503, False)
-    (line,) = notes.lines  # the same trouble is told once a minute
+    (line,) = notes.lines  # the same problem is logged once a minute
     assert "the disk is full" in line
 
 
@@ -517,7 +517,7 @@ def failing(error: Exception) -> Callable[[PageRequest], PageAnswer]:
 @pytest.mark.parametrize(
     ("error", "status"), [(RuntimeError(MARK), 500), (StateError(f"no {MARK}"), 503)]
 )
-def test_a_page_that_fails_is_told_in_one_line_without_details(
+def test_a_failed_page_is_logged_in_one_line_without_details(
     talk: Talk, notes: Notes, error: Exception, status: int
 ) -> None:
     (answer,) = talk(get("/confirm/abc"), pages=[Shown(failing(error)).page])

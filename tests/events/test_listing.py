@@ -29,7 +29,7 @@ def wacoex(run, state):
     return call
 
 
-def test_nothing_is_here_yet(wacoex):
+def test_an_empty_log_lists_nothing(wacoex):
     assert wacoex("events", "list", "--json").data == {"events": []}
     assert "wacoex events import" in wacoex("events", "list", tty=True).out
 
@@ -84,7 +84,7 @@ def test_a_person_reads_each_kind_explained_once(wacoex):
     assert "-: neither Meta nor respond.io says" in shown
 
 
-def test_what_is_not_about_a_person_needs_no_explanation(wacoex):
+def test_an_event_without_a_person_needs_no_explanation(wacoex):
     shown = wacoex("events", "list", fixtures=("meta_capability", "meta_quality"), tty=True).out
 
     assert "NEW CONTACT" not in shown
@@ -115,7 +115,7 @@ def test_what_is_not_about_a_person_needs_no_explanation(wacoex):
         ),
     ],
 )
-def test_what_has_no_kind_of_its_own_is_named_by_its_webhook_field(
+def test_an_event_without_its_own_kind_is_named_by_its_webhook_field(
     wacoex, run, state, field, value, shown
 ):
     change = {"field": field, "value": value}
@@ -154,7 +154,7 @@ def test_kinds_and_time_and_number_narrow_it(wacoex):
     assert {event["kind"] for event in everything["events"]} == {kind.value for kind in Kind}
 
 
-def test_of_a_channel_are_its_number_and_what_concerns_its_account(wacoex):
+def test_a_channel_has_the_events_of_its_number_and_account(wacoex):
     wacoex("channel", "add", "other", "--phone", "+6560000009")
     wacoex("channel", "add", "shop", "--phone", NUMBER, "--waba-id", WABA)
     names = (
@@ -174,7 +174,7 @@ def test_of_a_channel_are_its_number_and_what_concerns_its_account(wacoex):
     assert others == []
 
 
-def test_the_channel_is_known_by_the_number_that_meta_told(wacoex):
+def test_the_channel_is_known_by_the_number_that_meta_reported(wacoex):
     wacoex("channel", "add", "shop", "--phone", NUMBER)
 
     [found] = wacoex("events", "list", "--json", fixtures=["meta_message_text"]).data["events"]
@@ -192,7 +192,7 @@ def test_the_channel_is_known_by_the_number_that_meta_told(wacoex):
         (("--limit", "10001"), "10000"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(wacoex, arguments, words):
+def test_an_impossible_filter_is_refused(wacoex, arguments, words):
     done = wacoex("events", "list", *arguments)
 
     assert done.code == (2 if words else 0)

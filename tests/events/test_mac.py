@@ -46,7 +46,7 @@ def mac(wacoex):
     return lambda *arguments: wacoex("mac", "--json", *arguments).data
 
 
-def test_contacts_count_once_and_those_of_echoes_alone_are_told(mac, happened):
+def test_contacts_count_once_and_those_of_echoes_alone_are_counted_apart(mac, happened):
     happened(
         happening(Kind.MESSAGE, ANA),
         happening(Kind.MESSAGE, ANA, data={"direction": "out"}),
@@ -64,7 +64,9 @@ def test_contacts_count_once_and_those_of_echoes_alone_are_told(mac, happened):
 @pytest.mark.parametrize(
     ("status", "counts"), [("sent", 1), ("delivered", 1), ("read", 0), ("failed", 0)]
 )
-def test_who_got_a_message_counts_and_who_read_or_missed_it_does_not(mac, happened, status, counts):
+def test_a_sent_or_delivered_status_makes_a_contact_active_and_others_do_not(
+    mac, happened, status, counts
+):
     happened(happening(Kind.STATUS, ANA, data={"status": status}))
 
     assert mac()["contacts"] == counts
@@ -79,20 +81,20 @@ def test_who_got_a_message_counts_and_who_read_or_missed_it_does_not(mac, happen
         ({"status": "read"}, 0),
     ],
 )
-def test_what_another_responder_handles_counts_too(mac, happened, data, counts):
+def test_a_message_handled_by_another_responder_counts_too(mac, happened, data, counts):
     happened(happening(Kind.STANDBY, ANA, data=data))
 
     assert (mac()["contacts"], mac()["echo_only"]) == (counts, 0)
 
 
 @pytest.mark.parametrize("kind", [Kind.EDIT, Kind.REVOKE, Kind.CONTACT_SYNC, Kind.HISTORY])
-def test_what_nobody_says_counts_does_not(mac, happened, kind):
+def test_kinds_that_no_source_counts_are_not_counted(mac, happened, kind):
     happened(happening(kind, ANA))
 
     assert mac()["contacts"] == 0
 
 
-def test_a_message_of_nobody_known_is_left_out(mac, happened):
+def test_a_message_without_a_known_person_is_left_out(mac, happened):
     happened(happening(Kind.MESSAGE, None), happening(Kind.MESSAGE, "user_id:SG.1"))
 
     assert mac()["contacts"] == 1
@@ -108,7 +110,7 @@ def test_months_are_those_of_utc(mac, happened):
     assert mac("--month", "2026-09")["contacts"] == 0
 
 
-def test_each_channel_is_told_and_a_shared_contact_is_one_in_the_whole(wacoex, mac, happened):
+def test_each_channel_is_shown_and_a_shared_contact_counts_once_in_the_total(wacoex, mac, happened):
     wacoex("channel", "add", "shop", "--phone", "+6560000001", "--respondio-channel-id", "7")
     wacoex("channel", "add", "cafe", "--phone", "+6560000002")
     cafe: dict[str, Any] = {"phone_number_id": None, "phone": "+6560000002"}

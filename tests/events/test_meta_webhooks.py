@@ -23,13 +23,13 @@ WABA, PHONE_NUMBER_ID, PHONE, ANA = (
 )
 
 
-def told_by(name: str) -> tuple[Event, ...]:
+def fixture_events(name: str) -> tuple[Event, ...]:
     raw = (FIXTURES / f"meta_{name}.json").read_bytes()
     return read_payload(Source.META, raw, key=KEY, received_at=RECEIVED).events
 
 
 def only(name: str) -> Event:
-    (event,) = told_by(name)
+    (event,) = fixture_events(name)
     return event
 
 
@@ -413,9 +413,7 @@ def test_each_kind_keeps_what_is_needed_of_it(
         ("message_without_phone_number", "user_id:SG.13491208655302741918", None),
     ],
 )
-def test_the_id_that_stands_beside_a_number_is_kept(
-    name: str, number: str, user_id: str | None
-) -> None:
+def test_the_id_beside_a_number_is_kept(name: str, number: str, user_id: str | None) -> None:
     event = only(name)
     assert (event.contact, event.data.get("user_id")) == (number, user_id)
 
@@ -429,7 +427,7 @@ def test_there_is_a_payload_of_every_kind() -> None:
 @pytest.mark.parametrize(
     "name", ["standby_message", "standby_echo", "standby_status", "handover_passed"]
 )
-def test_what_another_responder_handles_names_number_and_person_too(name: str) -> None:
+def test_a_standby_message_names_number_and_person_too(name: str) -> None:
     event = only(name)
     assert (event.phone_number_id, event.phone, event.contact) == (PHONE_NUMBER_ID, PHONE, ANA)
     assert event.at > "2026-11-05T12:00"
@@ -442,7 +440,7 @@ def test_a_standby_webhook_of_another_shape_is_kept_under_its_field(value: Any) 
     assert (event.kind, event.data["field"]) == (Kind.OTHER, "standby")
 
 
-def test_a_message_tells_number_account_person_and_its_own_time() -> None:
+def test_a_message_names_number_account_person_and_its_own_time() -> None:
     event = only("message_text")
     assert (event.phone_number_id, event.phone, event.waba_id) == (PHONE_NUMBER_ID, PHONE, WABA)
     assert (event.contact, event.at) == (ANA, "2026-11-05T12:00:00.000Z")
@@ -493,7 +491,7 @@ def test_the_account_is_taken_from_waba_info_and_never_from_a_portfolio() -> Non
     assert event.data["reason"] == "USER_RE_REGISTERED"
 
 
-def test_without_waba_info_the_number_and_the_entry_are_told() -> None:
+def test_without_waba_info_the_event_names_the_number_and_the_entry() -> None:
     event = only("account_partner_removed")
     assert (event.waba_id, event.phone, event.data["entry_id"]) == (None, PHONE, WABA)
 
@@ -510,19 +508,19 @@ def test_an_alert_about_a_number_belongs_to_that_number() -> None:
 
 
 def test_each_entry_of_the_phone_book_is_an_event() -> None:
-    added, removed = told_by("contact_sync")
+    added, removed = fixture_events("contact_sync")
     assert (added.data, added.contact) == ({"action": "add"}, ANA)
     assert (removed.data, removed.contact) == ({"action": "remove"}, "+6581234567")
     assert added.key != removed.key
 
 
 def test_shuffled_chunks_of_history_are_an_event_each() -> None:
-    orders = [event.data["chunk_order"] for event in told_by("history_shuffled_in_one")]
+    orders = [event.data["chunk_order"] for event in fixture_events("history_shuffled_in_one")]
     assert orders == [6, 4, 5]
 
 
 def test_many_entries_and_changes_are_all_read() -> None:
-    answer = told_by("several_entries")
+    answer = fixture_events("several_entries")
     kinds = [event.kind for event in answer]
     assert kinds == [
         Kind.MESSAGE,
@@ -536,7 +534,7 @@ def test_many_entries_and_changes_are_all_read() -> None:
 
 
 def test_an_answer_of_the_message_history_becomes_statuses() -> None:
-    delivered, sent = told_by("message_history")
+    delivered, sent = fixture_events("message_history")
     assert delivered.key == f"meta-history:status:{delivered.message_id}:delivered"
     assert (delivered.at, delivered.data) == ("2026-11-05T12:00:05.000Z", {"status": "delivered"})
     assert (sent.at, sent.data) == ("2026-11-05T12:00:03.000Z", {"status": "sent"})
@@ -556,7 +554,7 @@ def test_an_answer_of_the_message_history_becomes_statuses() -> None:
         "2026-11-05T12:00:00",
     ],
 )
-def test_times_are_read_whatever_their_unit(time: object) -> None:
+def test_times_are_read_in_any_unit(time: object) -> None:
     status = {"id": "wamid.X", "status": "read", "timestamp": time}
     (event,) = events_of(change("messages", {"statuses": [status]}))
     assert event.at == "2026-11-05T12:00:00.000Z"
@@ -583,7 +581,7 @@ def test_the_same_account_event_at_another_time_is_another_event() -> None:
     assert first.key == again.key != later.key
 
 
-def test_a_known_field_that_tells_nothing_known_is_counted_as_other() -> None:
+def test_a_known_field_with_unknown_content_counts_as_other() -> None:
     bodies = [change("messages", {}), change("account_update", []), change("history", {"x": 1})]
     answer = [events_of(body) for body in bodies]
     assert [event.kind for events in answer for event in events] == [Kind.OTHER] * 3

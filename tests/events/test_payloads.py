@@ -72,7 +72,7 @@ def is_storable(payload: Payload) -> bool:
         (b'{"entry":' * 100_000, "nested too deep"),
     ],
 )
-def test_what_is_not_a_payload_is_refused_with_a_reason(raw: bytes, why: str) -> None:
+def test_a_text_that_is_not_a_payload_is_refused_with_a_reason(raw: bytes, why: str) -> None:
     with pytest.raises(UnreadablePayload, match=why):
         read(raw)
 
@@ -93,7 +93,7 @@ def test_what_is_not_a_payload_is_refused_with_a_reason(raw: bytes, why: str) ->
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deep"),
     ],
 )
-def test_an_object_that_nothing_reads_is_kept_as_other(raw: bytes, why: str) -> None:
+def test_an_unread_object_is_kept_as_other(raw: bytes, why: str) -> None:
     for store_bodies in (False, True):
         payload = read_payload(
             Source.META, raw, key=KEY, received_at=RECEIVED, store_bodies=store_bodies
@@ -104,9 +104,7 @@ def test_an_object_that_nothing_reads_is_kept_as_other(raw: bytes, why: str) -> 
         assert is_storable(payload)
 
 
-def test_of_an_object_that_nothing_reads_ids_times_codes_and_the_names_of_its_keys_are_kept() -> (
-    None
-):
+def test_an_unread_object_keeps_its_ids_times_codes_and_key_names() -> None:
     answer = {
         "object": "page",
         "time": 1793880000,
@@ -135,7 +133,7 @@ def test_of_an_object_that_nothing_reads_ids_times_codes_and_the_names_of_its_ke
     assert with_content.events == payload.events
 
 
-def test_two_objects_that_nothing_reads_are_two_and_the_same_is_one() -> None:
+def test_two_unread_objects_are_two_events_and_the_same_object_is_one() -> None:
     first, again, other = (read(raw) for raw in (b'{"a": "x"}', b'{ "a":"x" }', b'{"a": "y"}'))
     assert first.digest == again.digest != other.digest
     assert first.events[0].key == again.events[0].key != other.events[0].key
@@ -274,7 +272,7 @@ CONTENT_NAMES = frozenset(CONTENT.split())
 
 
 def changed(value: Any, name: str, change: Callable[[str, Any], Any]) -> Any:
-    """The same JSON with each value that is no container changed by its name."""
+    """The same JSON with each value that is not a container changed by its name."""
     if isinstance(value, dict):
         return {key: changed(part, key, change) for key, part in value.items()}
     if isinstance(value, list):
@@ -297,13 +295,13 @@ def kept_of(payload: Payload) -> str:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_no_content_is_kept_wherever_it_stands(path: Path) -> None:
+def test_no_content_is_kept_from_any_place(path: Path) -> None:
     body = changed(json.loads(path.read_bytes()), "", marked)
     assert MARKER not in kept_of(read_any(body))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_no_sentence_is_kept_wherever_it_stands(path: Path) -> None:
+def test_no_sentence_is_kept_from_any_place(path: Path) -> None:
     def with_a_sentence(name: str, value: Any) -> Any:
         return f"{MARKER} and its harbour" if isinstance(value, str) else value
 
@@ -315,7 +313,7 @@ def test_no_sentence_is_kept_wherever_it_stands(path: Path) -> None:
 
 
 sentences = st.text(min_size=1, max_size=20).map(lambda text: f"{MARKER} {text}")
-told_in_words = st.recursive(
+values_of_words = st.recursive(
     sentences | st.integers() | st.none(),
     lambda inner: (
         st.lists(inner, max_size=3)
@@ -334,7 +332,7 @@ told_in_words = st.recursive(
 @settings(max_examples=300, deadline=None)
 @given(
     body=st.dictionaries(
-        st.sampled_from(["object", "field", "id", "x"]) | sentences, told_in_words
+        st.sampled_from(["object", "field", "id", "x"]) | sentences, values_of_words
     ),
     field=st.sampled_from(["messages", "history", "account_offboarded", "new", "security"]),
 )
@@ -356,7 +354,7 @@ def test_places_and_other_people_that_were_sent_are_not_kept() -> None:
     assert not [entry for entry in ("1.3048", "103.8318", "81234567", "7.5") if entry in kept]
 
 
-def test_the_marker_is_put_where_content_stands() -> None:
+def test_the_marker_is_put_where_the_content_is() -> None:
     marks = [
         json.dumps(changed(json.loads(path.read_bytes()), "", marked)).count(MARKER)
         for path in FILES

@@ -57,7 +57,7 @@ class Workspace:
         self.tally = PullTally()
 
     def read(self, *people: Person, breaks_after: int = NEVER, since_days: float = 30) -> PullTally:
-        """Read people; the network breaks for good after so many calls."""
+        """Read people; the network breaks for good after this many calls."""
         return self.use(
             lambda reader: reader.read(people, lambda done: None), breaks_after, since_days
         )
@@ -157,7 +157,7 @@ def test_messages_of_other_channels_are_left_alone(there: Workspace) -> None:
     assert (tally.stored, tally.elsewhere) == (2, 2)
 
 
-def test_what_was_read_is_not_stored_again(there: Workspace) -> None:
+def test_a_message_that_was_read_is_not_stored_again(there: Workspace) -> None:
     there.read(ANA)
 
     again = there.read(ANA)
@@ -166,7 +166,7 @@ def test_what_was_read_is_not_stored_again(there: Workspace) -> None:
     assert EventLog(there.state).newest_arrival(Source.RESPONDIO) is not None
 
 
-def test_what_is_known_already_counts_as_no_arrival(there: Workspace) -> None:
+def test_a_known_event_does_not_count_as_an_arrival(there: Workspace) -> None:
     there.read(ANA)
     before = EventLog(there.state).newest_arrival(Source.RESPONDIO)
     there.clock.advance(3600)
@@ -346,7 +346,7 @@ def test_a_sweep_and_a_pull_share_the_watermark_of_a_number(there: Workspace) ->
     assert there.list_calls - before == 1
 
 
-def test_an_interrupted_sweep_goes_on_where_it_stopped(there: Workspace) -> None:
+def test_an_interrupted_sweep_continues_where_it_stopped(there: Workspace) -> None:
     people = [there.respondio.add_contact(f"+6592000{n:03}") for n in range(120)]
     for person in people:
         there.respondio.add_message(person, {"type": "text", "text": "hi"})
@@ -378,7 +378,7 @@ def test_a_sweep_whose_place_is_gone_begins_again(there: Workspace) -> None:
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(st.tuples(st.integers(0, 120), st.integers(0, 4)), min_size=1, max_size=4))
-def test_whatever_breaks_and_whenever_every_message_is_in_the_log_once(
+def test_every_message_is_in_the_log_once_after_any_failure(
     clock, tmp_path: Path, rounds: list[tuple[int, int]]
 ) -> None:
     state = open_state(Path(tempfile.mkdtemp(dir=tmp_path)) / "state.db")
@@ -472,7 +472,7 @@ def test_the_json_has_every_figure(pull) -> None:
     }
 
 
-def test_nobody_to_ask_about_is_said_and_no_failure(pull) -> None:
+def test_an_empty_list_of_contacts_is_reported_and_no_failure(pull) -> None:
     done = pull()
 
     assert done.code == 0
@@ -486,7 +486,7 @@ def test_the_probe_contact_is_read_without_being_named(pull, tmp_path: Path) -> 
     assert pull("--json", env={"WACOEX_CONFIG_DIR": str(tmp_path)}).data["contacts"] == 1
 
 
-def test_recipients_of_broadcasts_are_read_and_meta_tells_their_statuses(
+def test_recipients_of_broadcasts_are_read_and_meta_gives_their_statuses(
     pull, run, sent: None
 ) -> None:
     planned = pull("--dry-run").out
@@ -503,7 +503,7 @@ def test_recipients_of_broadcasts_are_read_and_meta_tells_their_statuses(
     assert counts["delivered"] == 2
 
 
-def test_a_missing_message_history_is_said_once_and_no_failure(pull, shop: World, sent) -> None:
+def test_a_missing_message_history_is_reported_once_and_no_failure(pull, shop: World, sent) -> None:
     shop.patch_settings({"message_history": False})
 
     done = pull()
@@ -521,7 +521,7 @@ def test_without_respondio_meta_alone_is_asked(
     assert pull("--json").data["history"]["checked"] == 2
 
 
-def test_without_any_token_the_way_to_give_one_is_told(
+def test_without_any_token_the_error_says_how_to_give_one(
     pull, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("META", "RESPONDIO"):
@@ -540,7 +540,7 @@ def test_a_named_contact_needs_the_respondio_token(pull, monkeypatch: pytest.Mon
     assert pull("--contact", ANA_PHONE).code == 4
 
 
-def test_a_channel_without_its_respondio_id_is_told_which_there_are(run, world: World) -> None:
+def test_a_channel_without_its_respondio_id_gets_a_list_of_them(run, world: World) -> None:
     run("channel", "add", "shop", "--phone", PHONE)
 
     done = run("events", "pull", "--contact", ANA_PHONE)
@@ -553,7 +553,7 @@ def test_a_channel_without_its_respondio_id_is_told_which_there_are(run, world: 
     ("options", "reported"),
     [(("--contact", "Ana"), "is not a phone number"), (("--since", "soon"), "is not a time")],
 )
-def test_what_cannot_be_read_is_a_usage_error(
+def test_options_that_cannot_be_read_are_usage_errors(
     pull, options: tuple[str, ...], reported: str
 ) -> None:
     done = pull(*options)

@@ -67,7 +67,7 @@ def test_each_kind_keeps_what_is_needed_of_it(
     assert {name: value for name, value in event.data.items() if name not in ids} == data
 
 
-def test_a_message_tells_channel_person_and_ids() -> None:
+def test_a_message_names_channel_person_and_ids() -> None:
     event = first("message_received")
     assert (event.respondio_channel_id, event.contact) == (4242, "+6591234567")
     assert event.message_id == "wamid.HBgKNjU5MTIzNDU2NxUCABRI00=="
@@ -80,7 +80,7 @@ def test_the_id_of_a_message_is_its_time_in_microseconds() -> None:
     assert first("echo").at == "2026-11-05T12:00:05.323Z"
 
 
-def test_a_small_message_id_is_no_time() -> None:
+def test_a_small_message_id_is_not_a_time() -> None:
     body = body_of("message_received")
     body["message"]["messageId"] = 1262
     assert events_of(body)[0].at == "2026-11-05T12:00:05.000Z"
@@ -101,7 +101,7 @@ def test_each_status_in_the_list_is_an_event_in_seconds_or_milliseconds() -> Non
     assert statuses[1].message_id == "wamid.HBgKNjU5MTIzNDU2NxUCABRI123457=="
 
 
-def test_of_a_failure_text_only_the_code_of_meta_stays() -> None:
+def test_only_the_code_of_meta_is_kept_of_a_failure_text() -> None:
     _, failed = events_of(body_of("message_sent_by_api"))
     assert (failed.data["status"], failed.data["code"]) == ("failed", 131026)
 
@@ -121,14 +121,14 @@ def test_channel_ids_are_numbers_or_text() -> None:
 
 
 @pytest.mark.parametrize("channel_id", ["a1", -4, 10**30, None, 2**63])
-def test_what_is_no_channel_id_is_left_out(channel_id: object) -> None:
+def test_a_wrong_channel_id_is_left_out(channel_id: object) -> None:
     body = body_of("message_received")
     body["channel"]["id"] = channel_id
     del body["message"]["channelId"]
     assert events_of(body)[0].respondio_channel_id is None
 
 
-def test_an_id_of_another_kind_of_channel_is_no_whatsapp_message_id() -> None:
+def test_an_id_of_another_kind_of_channel_is_not_a_whatsapp_message_id() -> None:
     body = body_of("message_received")
     body["message"]["channelMessageId"] = 123
     assert events_of(body)[0].message_id is None
@@ -149,10 +149,10 @@ def test_the_source_of_an_archived_payload_is_seen_from_its_shape() -> None:
 
 
 @pytest.mark.parametrize("body", [{}, [], None, "text", {"object": "page"}, {"contact": 5}])
-def test_what_neither_of_them_sends_has_no_source(body: object) -> None:
+def test_a_payload_of_neither_platform_has_no_source(body: object) -> None:
     assert source_of(body) is None
 
 
-def test_any_object_is_fit_for_respondio() -> None:
+def test_any_object_can_be_read_as_respondio() -> None:
     payload = read_payload(Source.RESPONDIO, b"{}", key=KEY, received_at=RECEIVED)
     assert [event.kind for event in payload.events] == [Kind.OTHER]

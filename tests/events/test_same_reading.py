@@ -2,7 +2,7 @@
 
 A key or a digest that comes out differently would count a delivery twice that is sent again.
 `tests/support/same_reading.json` was made by the first version of the reading of payloads:
-`python -m tests.events.test_same_reading` makes it anew, where a payload is read in another way
+`python -m tests.events.test_same_reading` writes it again, where a payload is read in another way
 on purpose.
 """
 
@@ -84,7 +84,7 @@ def _mark(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
-def test_a_delivery_and_all_that_may_be_wrong_with_it_is_read_as_ever(path: Path) -> None:
+def test_any_delivery_is_read_as_before(path: Path) -> None:
     assert _mark(path) == json.loads(KEPT.read_text())[path.stem]
 
 

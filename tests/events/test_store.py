@@ -72,7 +72,7 @@ def test_within_one_batch_too(state):
     assert keys(EventLog(state).find(newest_first=False)) == ["1", "2"]
 
 
-def test_an_event_told_again_in_another_payload_is_no_new_one(state):
+def test_an_event_reported_again_in_another_payload_is_not_new(state):
     store(state, payload("a", event("1")))
 
     again, mixed, empty = store(
@@ -109,7 +109,7 @@ def test_an_event_comes_back_as_it_was(state):
     assert found.event_id == 1
 
 
-def test_what_is_undone_leaves_nothing(state):
+def test_a_transaction_that_is_undone_leaves_nothing(state):
     with pytest.raises(ZeroDivisionError), state.transaction():
         EventLog(state).store([payload("a", event("1"))], Via.LISTEN, NOW)
         raise ZeroDivisionError
@@ -146,7 +146,7 @@ def test_a_reader_gets_each_event_of_its_kinds_once(state, clock):
     assert not EventLog(state).behind(["test"])
 
 
-def test_a_reader_of_which_nothing_is_told_is_soon_at_the_end(state, clock):
+def test_a_reader_of_rare_kinds_is_soon_at_the_end(state, clock):
     seen: list[str] = []
     store(state, payload("a", *(event(str(number)) for number in range(25_000))))
 
@@ -199,7 +199,7 @@ def filled(state) -> None:
     store(state, payload("a", *many, account))
 
 
-def test_events_are_found_in_order_of_time_whatever_the_order_of_arrival(state):
+def test_events_are_found_in_order_of_time_for_any_order_of_arrival(state):
     filled(state)
 
     newest = list(EventLog(state).find())
@@ -333,7 +333,7 @@ def test_when_the_app_was_opened_is_not_forgotten(wacoex, reported, state):
     assert state.value("SELECT COUNT(*) FROM evidence") == 3
 
 
-def test_what_nobody_has_read_yet_stays(wacoex, reported, state):
+def test_unread_events_are_kept(wacoex, reported, state):
     reported(400)
     reported(399, projected=False)
     reported(398, projected=False)
@@ -376,7 +376,7 @@ def test_a_person_is_asked_before_events_go(wacoex, reported, state):
         ("UPDATE cursors SET event_id = 9 WHERE consumer = 'mac'", "`mac` has read events up to 9"),
     ],
 )
-def test_a_log_that_lost_something_is_told(wacoex, reported, state, harm, words):
+def test_a_log_that_lost_something_is_reported(wacoex, reported, state, harm, words):
     reported(1)
     with state.transaction():
         state.execute(harm)
@@ -434,7 +434,7 @@ def test_an_event_of_an_older_version_is_read_with_what_it_lacks(state):
         (_ACTIVE, "sqlite_autoindex_active_contacts_1"),
     ],
 )  # fmt: skip
-def test_what_is_about_a_number_or_a_person_is_looked_up(state, sql: str, index: str):
+def test_events_of_a_number_or_a_person_are_looked_up(state, sql: str, index: str):
     """A log of everybody's events is not read for it."""
     wanted = [json.dumps(["1001"])] * sql.count("?")
 

@@ -69,14 +69,14 @@ def test_the_own_app_is_attached_beside_the_partners(run, world: World) -> None:
 
 
 @pytest.mark.parametrize("how", ["--yes", "--dry-run"])
-def test_it_warns_that_an_own_app_may_be_one_more_responder(run, world: World, how: str) -> None:
+def test_it_warns_that_the_app_may_be_one_more_responder(run, world: World, how: str) -> None:
     detach(world)
 
     assert "may count as one more responder" in run("events", "subscribe", how).err
     assert "responder of the number" not in run("events", "subscribe", "--check").err
 
 
-def test_what_is_attached_already_is_left_alone_with_its_override(run, world: World) -> None:
+def test_an_attached_app_keeps_its_override(run, world: World) -> None:
     override = {"override_callback_uri": "https://other.example/hook"}
     world.subscribed_apps[WABA_ID] = [{**OURS, **override}]
 
@@ -172,7 +172,7 @@ def test_the_configured_app_id_is_the_one_looked_for(
     assert (done.code, done.data["app_id"], done.data["attached"]) == (2, "999", False)
 
 
-def test_an_app_that_is_not_the_tokens_is_told_after_attaching(
+def test_an_app_id_that_differs_from_the_tokens_is_reported_after_attaching(
     run, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WACOEX_META_APP_ID", "999")
@@ -194,7 +194,7 @@ def test_check_is_unknown_when_meta_cannot_be_asked(
     assert run("events", "subscribe", "--yes").code == 4
 
 
-def test_a_channel_without_waba_id_is_told_what_is_missing(run, world: World) -> None:
+def test_a_channel_without_waba_id_gets_the_option_that_is_missing(run, world: World) -> None:
     run("channel", "add", "other", "--phone", "+6560000077")
 
     done = run("events", "subscribe", "--channel", "other")
@@ -215,7 +215,7 @@ def test_a_channel_of_respondio_alone_misses_nothing_of_meta(
 
 
 def arrived(path: Any, source: Source, *days_ago: float) -> None:
-    """Something came in from a source so many days ago each."""
+    """Something came in from a source this many days ago each."""
     state = open_state(path)
     for days in days_ago:
         moment = datetime.now(UTC) - timedelta(days=days)

@@ -77,7 +77,7 @@ def test_a_log_without_any_has_an_empty_summary(reported: Log) -> None:
     assert reported.shop() == Summary()
 
 
-def test_it_is_read_with_all_that_is_told(reported: Log) -> None:
+def test_an_event_is_read_with_all_its_parts(reported: Log) -> None:
     data = {"code": 131060, "unsupported_type": "media_placeholder", "from_ad": True}
     reported.tell(Kind.UNSUPPORTED, data=data)
 
@@ -96,7 +96,7 @@ def test_only_the_last_seven_days_and_the_own_number_count(reported: Log) -> Non
     assert reported.only().source is Source.RESPONDIO
 
 
-def test_what_two_platforms_tell_is_one_message_in_metas_words(reported: Log) -> None:
+def test_a_message_that_two_platforms_report_is_one_message_in_metas_words(reported: Log) -> None:
     reported.tell(Kind.UNSUPPORTED, message_id="wamid.A", data={"code": 131051})
     reported.tell(
         Kind.UNSUPPORTED, message_id="wamid.A", respondio_channel_id=301, source=Source.RESPONDIO
@@ -106,7 +106,7 @@ def test_what_two_platforms_tell_is_one_message_in_metas_words(reported: Log) ->
     assert reported.shop().in_all == 1
 
 
-def test_what_came_through_after_all_is_resolved(reported: Log) -> None:
+def test_a_message_that_arrived_after_all_is_resolved(reported: Log) -> None:
     reported.tell(Kind.UNSUPPORTED, message_id="wamid.A", data={"code": 131060})
     reported.tell(Kind.MESSAGE, message_id="wamid.A", data={"direction": "in"})
 
@@ -143,7 +143,7 @@ def test_a_silence_counts_also_when_it_ended_within_the_day_before(
     assert reported.only().quiet_days == pytest.approx(days, abs=0.01)
 
 
-def test_what_comes_within_a_day_of_connecting_is_known_as_such(reported: Log) -> None:
+def test_a_message_within_a_day_of_connecting_is_marked(reported: Log) -> None:
     data = {"event": "ACCOUNT_RECONNECTED"}
     reported.tell(Kind.ACCOUNT_UPDATE, hours_ago=20, phone="+6560000001", contact=None, data=data)
     reported.tell(Kind.UNSUPPORTED)
@@ -195,7 +195,7 @@ def test_echoes_and_messages_of_contacts_are_counted_by_day_and_number(reported:
     assert found[2].echo_days == ("2026-11-07",)
 
 
-def test_what_was_before_an_echo_of_the_last_three_days_is_not_read(reported: Log) -> None:
+def test_with_a_recent_echo_older_days_are_not_read(reported: Log) -> None:
     for hours_ago in (1, 2, 6 * 24):
         reported.tell(Kind.ECHO, hours_ago=hours_ago)
     reported.tell(Kind.ECHO, hours_ago=6 * 24, phone="+6560000002")

@@ -1,4 +1,4 @@
-"""Where access or money hangs on it, what cannot be read or judged is a finding, never nothing."""
+"""About access or money, an event that cannot be read or judged is always a finding."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def changed(body: Any, path: tuple[Any, ...], value: Any, *, missing: bool = Fal
 
 
 @pytest.mark.parametrize("name", PAYLOADS)
-def test_however_a_part_of_it_is_written_it_is_the_same_finding_or_one_that_says_look(
+def test_any_spelling_of_a_part_gives_the_same_finding_or_one_that_asks_to_look(
     shop: State, name: str
 ) -> None:
     body = PAYLOADS[name]
@@ -254,9 +254,7 @@ def test_however_a_part_of_it_is_written_it_is_the_same_finding_or_one_that_says
         },
     ],
 )
-def test_a_declined_history_is_understood_wherever_it_stands(
-    shop: State, body: dict[str, Any]
-) -> None:
+def test_a_declined_history_is_understood_in_each_place(shop: State, body: dict[str, Any]) -> None:
     [channel] = Channels(shop).all_channels()
 
     take(shop, body)
@@ -272,7 +270,7 @@ def test_a_declined_history_is_understood_wherever_it_stands(
 
 
 @pytest.mark.parametrize("written", [["DISABLE"], "disable", {"state": "DISABLE"}, " DISABLE "])
-def test_a_ban_is_critical_however_its_state_is_written(shop: State, written: Any) -> None:
+def test_a_ban_is_critical_in_any_spelling(shop: State, written: Any) -> None:
     take(shop, webhook("account_update", ban(written)))
 
     [found] = found_in(shop)
@@ -281,7 +279,7 @@ def test_a_ban_is_critical_however_its_state_is_written(shop: State, written: An
 
 
 @pytest.mark.parametrize("written", [7, ["DISABLE", "REINSTATE"], {}, None, "It is disabled."])
-def test_a_ban_that_cannot_be_read_is_never_nothing(shop: State, written: Any) -> None:
+def test_a_ban_that_cannot_be_read_is_always_a_finding(shop: State, written: Any) -> None:
     take(shop, webhook("account_update", ban(written)))
 
     found = {finding.id: finding for finding in found_in(shop)}
@@ -291,7 +289,7 @@ def test_a_ban_that_cannot_be_read_is_never_nothing(shop: State, written: Any) -
         assert "ban_info.waba_ban_state could not be read" in found["WX213"].evidence[0].text
 
 
-def test_what_is_not_understood_names_field_word_part_time_and_channel(shop: State) -> None:
+def test_an_unclear_event_is_named_with_field_word_part_time_and_channel(shop: State) -> None:
     take(shop, webhook("account_update", removed(phone_number={"digits": PHONE[1:]})))
 
     found = {finding.id: finding for finding in found_in(shop)}
@@ -329,13 +327,13 @@ def test_newer_news_of_the_same_thing_that_is_understood_ends_it(shop: State) ->
         ("calls", {"metadata": NUMBER, "calls": [{"id": "wacid.1", "event": "connect"}]}),
     ],
 )
-def test_good_news_is_no_finding(shop: State, field: str, value: dict[str, Any]) -> None:
+def test_good_news_causes_no_finding(shop: State, field: str, value: dict[str, Any]) -> None:
     take(shop, webhook(field, value))
 
     assert found_in(shop) == []
 
 
-def test_a_field_of_tomorrow_whose_word_takes_something_away_is_to_be_looked_at(
+def test_an_unknown_field_with_a_word_of_loss_is_a_finding(
     shop: State,
 ) -> None:
     take(shop, webhook("access_update", {"event": "ACCESS_REVOKED"}))
@@ -353,7 +351,7 @@ def test_a_field_of_tomorrow_whose_word_takes_something_away_is_to_be_looked_at(
         ({"new_category": ["marketing"], "previous_category": "UTILITY"}, "UTILITY MARKETING"),
     ],
 )
-def test_a_template_that_becomes_another_category_is_to_be_looked_at(
+def test_a_template_with_a_new_category_is_a_finding(
     shop: State, categories: dict[str, Any], said: str
 ) -> None:
     take(shop, webhook("template_category_update", {**TEMPLATE, **categories}))
@@ -363,16 +361,14 @@ def test_a_template_that_becomes_another_category_is_to_be_looked_at(
     assert found.title.endswith(f"look at template_category_update renewal {said}")
 
 
-def test_a_delivery_of_which_nothing_could_be_read_is_to_be_looked_at(shop: State) -> None:
+def test_a_delivery_that_could_not_be_read_is_a_finding(shop: State) -> None:
     take(shop, {"object": "whatsapp_business_account", "entry": "?"})
 
     assert "WX213" in ids(shop)
 
 
 @pytest.mark.parametrize("broken", [7, "?", [], None])
-def test_what_is_no_object_beside_one_that_was_read_is_to_be_looked_at(
-    shop: State, broken: Any
-) -> None:
+def test_a_part_that_is_not_an_object_is_a_finding(shop: State, broken: Any) -> None:
     body = webhook("account_update", {"event": "MM_LITE_TERMS_SIGNED"})
     take(shop, {**body, "entry": [*body["entry"], broken]})
 
@@ -381,7 +377,7 @@ def test_what_is_no_object_beside_one_that_was_read_is_to_be_looked_at(
     assert "entry could not be read" in found.evidence[0].text
 
 
-def test_after_thirty_days_nobody_is_asked_to_look_any_more(shop: State) -> None:
+def test_an_unclear_event_causes_no_finding_after_thirty_days(shop: State) -> None:
     take(shop, webhook("account_update", {"event": "ACCOUNT_MOON_PHASE"}))
 
     assert unclear_events(shop, Places(shop), NOW + timedelta(days=29))
@@ -389,9 +385,7 @@ def test_after_thirty_days_nobody_is_asked_to_look_any_more(shop: State) -> None
 
 
 @pytest.mark.parametrize("value", ["blocked", "STOP_ALL", 7, None])
-def test_a_preference_that_is_neither_stop_nor_resume_is_to_be_looked_at(
-    shop: State, value: Any
-) -> None:
+def test_a_preference_that_is_neither_stop_nor_resume_is_a_finding(shop: State, value: Any) -> None:
     preference = {"wa_id": "6591234567", "category": "marketing_messages", "value": value}
     stop = {"wa_id": "6591234568", "category": "marketing_messages", "value": "STOP"}
     for said in (preference, stop):

@@ -54,7 +54,7 @@ def ids(findings: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.usefixtures("shop")
-def test_events_of_an_unknown_number_are_told_with_kind_time_number_and_count(run, status):
+def test_events_of_an_unknown_number_are_listed_with_kind_time_number_and_count(run, status):
     lines = [message(OTHER_PHONE, OTHER_ID, f"wamid.{number}") for number in range(3)]
     lines.append(webhook("account_update", {**REMOVED, "phone_number": OTHER_PHONE[1:]}))
     assert run("events", "import", "-", stdin="\n".join(lines)).code == 0
@@ -89,7 +89,7 @@ def test_a_channel_that_is_added_takes_what_has_come_and_ends_the_finding(run, s
     assert found["annex"]["connection"] == "removed"
 
 
-def test_a_channel_that_gets_its_ids_takes_what_named_them_alone(run, status):
+def test_a_channel_that_gets_its_ids_takes_the_events_that_named_only_them(run, status):
     run("channel", "add", "shop", "--phone", PHONE)
     run("events", "import", "-", stdin=webhook("account_update", {"event": "ACCOUNT_OFFBOARDED"}))
     assert ids(status()["general"]) == ["WX212"]
@@ -102,7 +102,7 @@ def test_a_channel_that_gets_its_ids_takes_what_named_them_alone(run, status):
 
 
 @pytest.mark.usefixtures("shop")
-def test_a_number_that_is_put_away_is_known(run, status):
+def test_a_number_of_an_archived_channel_is_known(run, status):
     run("events", "import", "-", stdin=message(OTHER_PHONE, OTHER_ID, "wamid.1"))
     assert ids(status()["general"]) == ["WX212"]
 
@@ -141,7 +141,7 @@ def test_the_own_number_in_another_spelling_is_known(run, status, phone, written
     ],
     ids=["alert", "call", "new id of the number", "new contact"],
 )
-def test_what_is_about_a_channel_or_about_no_number_is_no_finding(run, status, reported):
+def test_an_event_of_a_known_channel_or_without_a_number_causes_no_finding(run, status, reported):
     assert run("events", "import", "-", stdin=reported).code == 0
 
     assert status()["general"] == []

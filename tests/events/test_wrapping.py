@@ -41,7 +41,7 @@ def test_payloads_are_found_in_what_is_around_them(wrapped: Any, payloads: list[
 @pytest.mark.parametrize(
     "value", [7, "text", None, {}, {"body": "no JSON"}, {"body": 7}, {"other": META}]
 )
-def test_what_is_neither_stays_as_it_is(value: Any) -> None:
+def test_an_object_that_is_not_a_wrapper_stays_as_it_is(value: Any) -> None:
     assert list(unwrapped(value)) == [value]
 
 
@@ -69,6 +69,6 @@ def test_a_small_bomb_stays_small() -> None:
     [gzip.compress(b"x" * 99)[:-9], b"{}", b"\x1f\x8bnonsense"],
     ids=["cut short", "plain", "nonsense"],
 )
-def test_what_is_not_gzip_or_ends_too_early_is_refused(raw: bytes) -> None:
+def test_a_file_that_is_not_gzip_or_ends_too_early_is_refused(raw: bytes) -> None:
     with pytest.raises(BrokenGzip):
         unpacked(raw, 1000)

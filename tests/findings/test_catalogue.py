@@ -1,4 +1,4 @@
-"""Every finding that a check can produce stands in the catalogue and has a text and a test."""
+"""Every finding that a check can produce is in the catalogue and has a text and a test."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FIRST_WORDS = {"severity", "title", "remedy", "verify"}
 
 
 def constants(node: ast.AST) -> set[str]:
-    """The texts that stand in a piece of code."""
+    """The texts in a piece of code."""
     return {
         part.value
         for part in ast.walk(node)
@@ -37,14 +37,14 @@ def constants(node: ast.AST) -> set[str]:
 
 
 def named_ids(node: ast.AST) -> set[str]:
-    """The ids of findings that stand in a piece of code."""
+    """The ids of findings in a piece of code."""
     return {text for text in constants(node) if re.fullmatch(r"WX\d{3}", text)}
 
 
 def calls(*, leaving_out: str = "") -> list[tuple[ast.Module, ast.Call, set[str]]]:
     """Where the program makes findings: the file, the call, the ids that it can have.
 
-    An id that is no literal is one of those in its file.
+    An id that is not a literal is one of those in its file.
     """
     found = []
     for path in PACKAGE.rglob("*.py"):
@@ -76,7 +76,7 @@ def demanded(face: Mapping[str, Any]) -> set[str]:
 
 
 def test_the_pages_are_about_exactly_what_checks_can_produce() -> None:
-    # What stands beside a symptom is found by another check too.
+    # A finding beside a symptom is found by another check too.
     found = calls(leaving_out="symptom")
 
     assert set().union(*(ids for _, _, ids in found)) == set(IDS)
@@ -97,7 +97,7 @@ def test_every_finding_has_a_text_that_helps(finding_id: str) -> None:
 def test_every_front_matter_is_whole(finding_id: str) -> None:
     wording = catalogue.wording(finding_id)
     severities = [Severity(word) for word in wording.severities]
-    # Where each face is a case of its own, the front matter alone is none.
+    # Where each face is a case of its own, the front matter alone is not a case.
     alone = wording.cases[""]
     faces = [face for name, face in wording.cases.items() if name or {*FIRST_WORDS} <= {*alone}]
 
@@ -163,7 +163,7 @@ def throttled(severity: Severity, finding_id: str = "WX503", **more: Any) -> Fin
     return Finding(finding_id, severity, "shop", (), **more)
 
 
-def test_a_finding_speaks_in_the_words_of_its_page() -> None:
+def test_a_finding_uses_the_words_of_its_page() -> None:
     found = throttled(Severity.INFO)
 
     assert found.title == "Meta throttled this number now and then"
@@ -203,7 +203,7 @@ def test_a_step_is_repeated_for_each_row_of_its_lists_and_left_out_unless_wanted
     assert silent.remedy[0].startswith("see whether the partner is still connected")
 
 
-def test_what_a_page_does_not_know_is_a_mistake() -> None:
+def test_a_value_that_a_page_does_not_name_is_an_error() -> None:
     for wrong in (
         lambda: throttled(Severity.OK),
         lambda: throttled(Severity.CRITICAL),
@@ -244,7 +244,7 @@ def test_critical_beats_unknown_beats_warning() -> None:
     assert [check_exit_status(entry) for entry in Severity] == [0, 0, 1, 3, 2]
 
 
-def test_findings_are_told_worst_first_then_by_id() -> None:
+def test_findings_are_sorted_worst_first_then_by_id() -> None:
     answer = worst_first(
         [
             throttled(Severity.WARNING, "WX501", rating="red"),

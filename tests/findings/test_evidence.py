@@ -22,11 +22,11 @@ AT = "2026-11-28T12:00:00.000Z"
         (Evidence("no meta-token is configured", "settings", AT), "settings"),
     ],
 )
-def test_it_is_put_down_to_who_said_it(evidence: Evidence, said_by: str) -> None:
+def test_evidence_names_its_source(evidence: Evidence, said_by: str) -> None:
     assert evidence.said_by == said_by
 
 
-def test_the_json_tells_what_a_source_said_from_what_it_did_not_answer() -> None:
+def test_the_json_distinguishes_statements_from_missing_answers() -> None:
     said = {"text": "x", "source": "meta", "observed_at": AT}
 
     assert Evidence("x", "meta", AT).to_json() == said

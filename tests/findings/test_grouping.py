@@ -34,7 +34,7 @@ def test_names_are_listed_as_people_list_them() -> None:
     assert several(f"client-{at:03}" for at in range(100)) == "client-000, client-001 and 98 more"
 
 
-def test_one_block_stands_for_all_channels_with_the_same_finding() -> None:
+def test_channels_with_the_same_finding_share_one_block() -> None:
     findings = [quality(f"client-{at:03}") for at in range(100)]
 
     shown = finding_blocks(findings, NOW)
@@ -57,7 +57,7 @@ def test_an_age_that_differs_is_a_range() -> None:
     assert "it is RED (Meta, 3 days ago to 12 days ago)" in block.text
 
 
-def test_facts_that_differ_stand_with_their_channels() -> None:
+def test_facts_that_differ_are_shown_with_their_channels() -> None:
     findings = [quality(name, text=f"{name} is so") for name in ("a", "b", "c", "d")]
 
     [block] = finding_blocks(findings, NOW).blocks
@@ -66,7 +66,7 @@ def test_facts_that_differ_stand_with_their_channels() -> None:
     assert "and 2 more facts; `-v` shows all" in block.text
 
 
-def test_a_deadline_of_one_channel_is_not_said_of_another() -> None:
+def test_a_deadline_of_one_channel_is_not_shown_for_another() -> None:
     findings = [late("shop", "2026-11-30 20:00 UTC"), late("lab", "2026-11-29 08:00 UTC")]
 
     [block] = finding_blocks(findings, NOW).blocks
@@ -76,7 +76,7 @@ def test_a_deadline_of_one_channel_is_not_said_of_another() -> None:
     assert "shop and lab" in block.lines[0].text
 
 
-def test_two_findings_of_one_channel_and_those_of_the_machine_stand_alone() -> None:
+def test_two_findings_of_one_channel_and_those_of_the_machine_stay_separate() -> None:
     same_channel = [quality("shop", text="x"), quality("shop", text="y")]
 
     assert [len(group) for group in grouped(same_channel)] == [1, 1]

@@ -1,7 +1,7 @@
-"""Every statement of the help article behind wacoex is told on one of the pages.
+"""Every statement of the help article behind wacoex is on one of the pages.
 
 A number is a statement of the article; the words are ours. Where Meta says something else now,
-the page tells that too, as Meta's rule. Deleting a statement from its page breaks its test. That
+the page says that too, as Meta's rule. Deleting a statement from its page breaks its test. That
 people find these pages by their own words is in `test_statements`, and what commands show in
 `tests/diagnosis/test_statements_on_screen`.
 """
@@ -14,7 +14,7 @@ import pytest
 
 from wacoex_cli.diagnosis.explain import explain, whole_text
 
-TOLD = {
+PLACES = {
     # Purpose and capabilities
     1: ("coexistence", "linked to a partner such as respond.io through the WhatsApp API, with"),
     2: ("coexistence", "The partner adds automation, CRM sync and reporting"),
@@ -194,26 +194,26 @@ def said_by_meta(name: str) -> str:
     return " ".join(found.split())
 
 
-@pytest.mark.parametrize("number", TOLD)
-def test_every_statement_of_the_help_article_is_told(number: int) -> None:
-    name, words = TOLD[number]
+@pytest.mark.parametrize("number", PLACES)
+def test_every_statement_of_the_help_article_is_on_a_page(number: int) -> None:
+    name, words = PLACES[number]
 
     assert page(name).count(words) == 1
 
 
 @pytest.mark.parametrize("number", META_SAYS)
-def test_where_meta_says_something_else_both_are_told(number: int) -> None:
+def test_where_meta_contradicts_the_article_a_page_has_both(number: int) -> None:
     name, words = META_SAYS[number]
 
     assert words in said_by_meta(name)
-    assert words not in TOLD[number][1]
+    assert words not in PLACES[number][1]
 
 
-def test_no_statement_is_left_out_and_none_stands_for_two() -> None:
-    assert list(TOLD) == list(range(1, 95))
-    for name in {name for name, _ in TOLD.values()}:
+def test_no_statement_is_left_out_or_counted_twice() -> None:
+    assert list(PLACES) == list(range(1, 95))
+    for name in {name for name, _ in PLACES.values()}:
         here = sorted(
-            (page(name).find(words), words) for place, words in TOLD.values() if place == name
+            (page(name).find(words), words) for place, words in PLACES.values() if place == name
         )
         for (at, words), (following, _) in itertools.pairwise(here):
             assert at + len(words) <= following, (name, words)

@@ -1,4 +1,4 @@
-"""Every page tells what it is, why, what to do, whose rule it is, and who says so since when."""
+"""Every page says what it is, why, what to do, and whose rule it is, with source and date."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def has(article: Article, *labels: str) -> bool:
 
 
 @pytest.mark.parametrize("article", [*PAGES, *CODES], ids=identity)
-def test_every_page_is_short_and_plain_and_leads_on_to_others_that_exist(article: Article) -> None:
+def test_every_page_is_short_and_plain_and_links_to_existing_pages(article: Article) -> None:
     lines = article.body.splitlines()
 
     assert article.title
@@ -68,7 +68,7 @@ def test_every_page_names_its_source_and_the_date(article: Article) -> None:
 
 
 @pytest.mark.parametrize("article", [*PAGES, *CODES], ids=identity)
-def test_title_address_and_day_are_shown_and_stand_in_the_json(article: Article) -> None:
+def test_title_address_and_day_are_shown_and_are_in_the_json(article: Article) -> None:
     shown = whole_text(article)
 
     rows: Any = article.to_json()["sources"]
@@ -103,7 +103,7 @@ def test_every_page_says_whose_rule_it_is(article: Article) -> None:
     [page for page in PAGES if page.id not in MANUAL and page.id[:2] != "WX"],
     ids=identity,
 )
-def test_every_topic_tells_what_why_and_what_to_do(article: Article) -> None:
+def test_every_topic_says_what_why_and_what_to_do(article: Article) -> None:
     assert has(article, "What it is: ")
     assert has(article, "Why it is so: ", "Why it happens: ")
     assert has(article, "What to do")
@@ -111,7 +111,7 @@ def test_every_topic_tells_what_why_and_what_to_do(article: Article) -> None:
 
 
 @pytest.mark.parametrize("article", [page for page in PAGES if page.id not in MANUAL], ids=identity)
-def test_what_to_do_is_numbered_from_one_without_a_gap(article: Article) -> None:
+def test_steps_are_numbered_from_one_without_a_gap(article: Article) -> None:
     todo = re.split(r"^What to do", article.body, flags=re.MULTILINE)[1]
     steps = [int(number) for number in re.findall(r"^(\d+)\. ", todo, re.MULTILINE)]
 
@@ -144,7 +144,7 @@ def test_a_terminal_of_any_width_shows_every_word(
 
     shown = laid_out(whole_text(article), color=False)
 
-    # An address that is wider than the terminal stands whole on a line of its own.
+    # An address that is wider than the terminal is whole on a line of its own.
     wide = [line.strip() for line in shown.splitlines() if len(line) > columns]
     assert [line for line in wide if " " in line] == []
     assert letters(article.body) <= letters(shown)

@@ -161,7 +161,7 @@ def said_at(place: str) -> str:
     [*CORRECTIONS, *DETAILS],
     ids=[f"{place}: {statement}" for statement, place, _ in (*CORRECTIONS, *DETAILS)],
 )
-def test_every_statement_is_said_where_a_user_looks_for_it(
+def test_every_statement_is_where_a_user_looks_for_it(
     statement: str, place: str, words: str
 ) -> None:
     assert words in said_at(place), statement
@@ -179,7 +179,7 @@ def test_every_statement_is_said_where_a_user_looks_for_it(
         ("five to twenty calls a second, by endpoint; beyond", "WX709"),
     ],
 )
-def test_what_is_not_true_any_more_is_said_nowhere(wrong: str, place: str) -> None:
+def test_outdated_statements_are_nowhere(wrong: str, place: str) -> None:
     assert wrong not in said_at(place)
     assert wrong not in " ".join(said_at(name) for name in catalogue.names())
 

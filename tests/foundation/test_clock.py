@@ -18,7 +18,7 @@ from wacoex_cli.foundation.clock import local_text, moment_ahead, moment_from
         ("2026-11-20 09:30", "Asia/Singapore", "2026-11-20T01:30:00"),
         (" 2026-11-20T09:30 ", "UTC", "2026-11-20T09:30:00"),
         ("2026-11-20", "America/Lima", "2026-11-20T05:00:00"),
-        # The clocks show 02:30 twice that night: the first time is meant.
+        # The clocks show 02:30 twice that night: the first of them counts.
         ("2026-10-25 02:30", "Europe/Berlin", "2026-10-25T00:30:00"),
     ],
 )
@@ -27,7 +27,7 @@ def test_a_time_is_read_in_its_zone(text: str, zone: str, moment: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "9:30", "0001-01-01 00:00"])
-def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
+def test_a_wrong_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match="is not a time") as refused:
         moment_from(text, "Asia/Singapore")
 
@@ -62,7 +62,7 @@ def test_a_time_of_day_is_the_next_one_there(typed, moment):
     assert ahead.isoformat() == moment
 
 
-def test_a_time_of_day_that_is_none_is_refused():
+def test_a_wrong_time_of_day_is_refused():
     now = datetime.fromisoformat("2026-11-23T12:00:00+00:00")
     with pytest.raises(UsageError, match="is not a time"):
         moment_ahead("25:00", "Asia/Singapore", now)

@@ -40,7 +40,7 @@ SHORT = httpx.Timeout(connect=20.0, read=20.0, write=0.2, pool=0.05)
 
 
 class Talk:
-    """One connection as the server has it."""
+    """One connection as the server sees it."""
 
     def __init__(self, connection: socket.socket, seen: list[bytes]) -> None:
         self.connection = connection
@@ -187,7 +187,7 @@ def test_a_connection_is_kept_for_the_next_request() -> None:
 
 async def twice(http: Http, url: str, pause_seconds: float = 0.0) -> list[Answer]:
     first = await post(http, url)
-    # The event loop stands still: it cannot come to what happens on the connection.
+    # The event loop is blocked: it cannot handle what happens on the connection.
     time.sleep(pause_seconds)
     return [first, await post(http, url)]
 
@@ -243,7 +243,7 @@ def test_a_kept_connection_that_the_server_closed_is_not_written_to() -> None:
 
 
 @pytest.mark.parametrize("pause_seconds", [0.0, 0.1])
-def test_an_answer_that_nobody_asked_for_is_not_the_next_one(pause_seconds: float) -> None:
+def test_an_unrequested_answer_is_not_taken_for_the_next_one(pause_seconds: float) -> None:
     said = threading.Event()
 
     def talkative(talk: Talk) -> None:
@@ -328,7 +328,7 @@ def test_a_read_is_asked_again_after_its_connection_broke() -> None:
         *("many headers", "a long header", "hints alone"),
     ],
 )
-def test_a_broken_answer_leaves_it_open_what_the_request_did(answer: bytes) -> None:
+def test_a_broken_answer_leaves_the_outcome_of_the_request_open(answer: bytes) -> None:
     def script(talk: Talk) -> None:
         talk.request()
         talk.say(answer)
@@ -428,7 +428,7 @@ def test_a_file_that_changes_meanwhile_spoils_no_other_request(size: int) -> Non
     assert server.connections == 2
 
 
-def test_that_a_request_is_written_is_known_before_the_answer() -> None:
+def test_a_written_request_is_known_before_the_answer() -> None:
     written = threading.Event()
 
     def script(talk: Talk) -> None:
@@ -487,7 +487,7 @@ def test_a_path_and_a_query_arrive_as_they_are() -> None:
     assert server.seen[0].startswith(f"GET {target} HTTP/1.1\r\n".encode())
 
 
-def test_headers_are_ours_alone() -> None:
+def test_requests_have_only_our_headers() -> None:
     with serving(always) as server:
         send(server)
 
@@ -530,7 +530,7 @@ CREDENTIALS = b"Proxy-Authorization: Basic " + base64.b64encode(b"ana:word")
     [b"", b"HTTP/1.1 407 Who Are You\r\nContent-Length: 0\r\n\r\n", b"gibberish\r\n\r\n"],
     ids=["hangs up", "407", "no HTTP"],
 )
-def test_what_a_proxy_does_not_connect_has_never_left(
+def test_a_request_that_a_proxy_does_not_connect_never_left(
     proxy_at: Callable[[str], None], refusal: bytes
 ) -> None:
     def refuse(talk: Talk) -> None:
@@ -563,7 +563,7 @@ def test_a_proxy_is_not_asked_for_this_machine(proxy_at: Callable[[str], None]) 
         assert send(server).status == 200
 
 
-def test_a_proxy_that_speaks_no_http_is_refused(proxy_at: Callable[[str], None]) -> None:
+def test_a_proxy_without_http_is_refused(proxy_at: Callable[[str], None]) -> None:
     proxy_at("socks5://127.0.0.1:9")
 
     with pytest.raises(UsageError, match="proxy or certificate settings"):
@@ -605,7 +605,7 @@ def test_tls_goes_through_a_proxy_to_a_server_that_is_trusted(
     assert len(server.seen) == 1
 
 
-def test_a_write_that_stands_still_has_an_end() -> None:
+def test_a_write_without_progress_has_an_end() -> None:
     ended = threading.Event()
 
     def deaf(talk: Talk) -> None:
@@ -621,7 +621,7 @@ def test_a_write_that_stands_still_has_an_end() -> None:
         ended.set()
 
 
-def test_who_finds_no_place_has_sent_nothing_and_each_place_is_given_back() -> None:
+def test_a_request_without_a_free_place_sent_nothing_and_each_place_is_given_back() -> None:
     may_answer = threading.Event()
 
     def slow(talk: Talk) -> None:

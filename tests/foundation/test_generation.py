@@ -51,7 +51,9 @@ def used(state: State, machine_id: str | None = "m1") -> None:
         "copied alone",
     ],
 )
-def test_what_the_sidecar_says_of_a_file(before: Sidecar | None, words: str | None) -> None:
+def test_the_sidecar_shows_the_generation_of_a_file(
+    before: Sidecar | None, words: str | None
+) -> None:
     found = generation.what_is_wrong(FILE, before, has_sidecar=before is not None)
 
     assert (found is None) if words is None else (words in str(found))
@@ -131,7 +133,7 @@ def test_a_broken_sidecar_refuses_and_can_be_replaced(state: State, content: str
     assert generation.suspicion(state) is None
 
 
-def test_of_two_that_seal_at_once_the_one_that_counted_more_stays(state: State) -> None:
+def test_when_two_processes_seal_at_once_the_higher_count_stays(state: State) -> None:
     used(state)
     later = replace(generation.read_sidecar(state.path) or FILE, generation=9)
     generation.write_sidecar(state.path, later)
@@ -162,7 +164,7 @@ def test_a_machine_has_an_id_and_a_container_has_none(tmp_path: Path) -> None:
     assert of() is None
 
 
-def test_by_a_symbolic_link_everything_lies_beside_the_real_file(
+def test_through_a_symbolic_link_everything_is_beside_the_real_file(
     state: State, tmp_path: Path
 ) -> None:
     link = tmp_path / "elsewhere" / "link.db"
@@ -224,7 +226,7 @@ def test_the_longest_and_last_mount_names_the_file_system(path: str, name: str |
     assert generation.network_file_system(Path(path), []) is None
 
 
-def test_a_local_path_is_none_on_the_network(tmp_path: Path) -> None:
+def test_a_local_path_is_not_on_the_network(tmp_path: Path) -> None:
     far = [Mount("/", "ext4"), Mount(str(tmp_path), "nfs4")]
     path = tmp_path / "wacoex.db"
 
@@ -237,7 +239,7 @@ def test_this_machine_has_mounts() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says so by the device")
-def test_nobody_looks_at_the_mounts_for_a_file_on_a_disk(
+def test_the_mounts_are_not_read_for_a_file_on_a_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "major", lambda device: 8)

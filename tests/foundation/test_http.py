@@ -119,7 +119,7 @@ def test_a_read_that_never_gets_an_answer_is_a_temporary_failure(http) -> None:
         read(http(httpx.ConnectTimeout("no")))
 
 
-def test_slow_failures_use_the_patience_up(http, clock) -> None:
+def test_slow_failures_use_up_the_time_limit(http, clock) -> None:
     def slow(request: httpx.Request) -> httpx.Response:
         clock.advance(30)
         raise httpx.ReadTimeout("slow")
@@ -158,7 +158,7 @@ def test_a_read_follows_no_redirect_and_names_both_hosts(http) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 500, 503, 429])
-def test_a_send_is_one_try_whatever_the_answer(http, clock, status: int) -> None:
+def test_a_send_is_one_try_after_any_answer(http, clock, status: int) -> None:
     first = httpx.Response(status, headers={"Location": "https://portal.example"})
 
     assert send(http(first, httpx.Response(299))).status == status
@@ -183,12 +183,12 @@ def test_without_a_connection_nothing_was_sent(http, failure: type[httpx.HTTPErr
         httpx.ProxyError,
     ],
 )
-def test_whatever_else_breaks_leaves_it_open(http, failure: type[httpx.RequestError]) -> None:
+def test_any_other_failure_leaves_the_outcome_open(http, failure: type[httpx.RequestError]) -> None:
     with pytest.raises(UnansweredError):
         send(http(failure("no"), httpx.Response(200)))
 
 
-def test_an_answer_that_drips_for_ever_has_an_end(clock) -> None:
+def test_an_answer_that_drips_without_end_is_cut_off(clock) -> None:
     class Dripping(httpx.AsyncByteStream):
         async def __aiter__(self):
             while True:
@@ -307,7 +307,7 @@ def test_an_answer_that_is_too_large_is_left_in_the_middle(
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, gzip", "snappy"])
-def test_what_was_not_asked_for_is_not_unpacked(http, coding: str) -> None:
+def test_an_unrequested_encoding_is_not_unpacked(http, coding: str) -> None:
     body = Pieces(repeat(b"x"))
 
     with pytest.raises(UnansweredError, match="cannot be decoded"):
@@ -328,7 +328,7 @@ def test_the_largest_answer_is_read_whole_and_one_byte_more_is_not(http) -> None
 
 
 @pytest.mark.parametrize("cut", [0.5, 0.9])
-def test_a_packed_answer_that_is_cut_short_is_none(http, cut: float) -> None:
+def test_a_packed_answer_that_is_cut_short_counts_as_no_answer(http, cut: float) -> None:
     packed = gzip.compress(json.dumps({"messages": [{"id": "wamid.A"}]}).encode())
     body = Pieces([packed[: int(len(packed) * cut)]])
 
@@ -336,7 +336,7 @@ def test_a_packed_answer_that_is_cut_short_is_none(http, cut: float) -> None:
         send(http(httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=body)))
 
 
-def test_a_send_asks_for_an_answer_without_compression_and_a_read_for_gzip_alone(http) -> None:
+def test_a_send_accepts_no_compression_and_a_read_only_gzip(http) -> None:
     requests: list[str] = []
 
     def note(request: httpx.Request) -> httpx.Response:
@@ -350,7 +350,7 @@ def test_a_send_asks_for_an_answer_without_compression_and_a_read_for_gzip_alone
 
 
 def test_no_cookie_is_kept(http) -> None:
-    """Each answer could add some, and no API of ours wants them."""
+    """Each answer could add some, and none of the APIs needs them."""
     requests: list[str | None] = []
 
     def note(request: httpx.Request) -> httpx.Response:

@@ -46,7 +46,7 @@ def test_a_second_holder_is_refused_with_the_process_of_the_first(state, clock, 
     assert refused.value.code == "locked"
 
 
-def test_whoever_holds_it_may_take_it_again(state, clock, two):
+def test_the_holder_may_take_the_lock_again(state, clock, two):
     acquire(state, two[0], clock)
 
     assert acquire(state, two[0], clock)["holder"] == two[0].holder

@@ -16,12 +16,12 @@ TABLE = Path(__file__).parents[1] / "support" / "masked_texts.json"
 
 
 @pytest.mark.parametrize(("text", "shown"), json.loads(TABLE.read_text()))
-def test_what_is_masked_in_a_text(text: str, shown: str) -> None:
+def test_identifying_parts_of_a_text_are_masked(text: str, shown: str) -> None:
     assert masked_text(text) == shown
 
 
 @pytest.mark.parametrize(("text", "shown"), json.loads(TABLE.read_text()))
-def test_what_is_masked_stays_as_it_is(text: str, shown: str) -> None:
+def test_masking_twice_changes_nothing(text: str, shown: str) -> None:
     assert masked_text(shown).replace("*", "") == shown.replace("*", "")
 
 

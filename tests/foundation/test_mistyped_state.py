@@ -56,7 +56,7 @@ def test_reading_creates_no_state_file_and_names_it(run, mistyped: Path, argumen
         "status",
     ],
 )
-def test_what_is_not_there_is_missing_in_a_file_with_a_name(
+def test_a_missing_record_is_reported_with_the_name_of_the_file(
     run, mistyped: Path, arguments: str
 ) -> None:
     done = run(*arguments.split())
@@ -66,7 +66,7 @@ def test_what_is_not_there_is_missing_in_a_file_with_a_name(
     assert f"in {mistyped}" in missing
 
 
-def test_a_command_that_makes_the_file_says_so(run, mistyped: Path) -> None:
+def test_a_command_that_makes_the_file_names_it(run, mistyped: Path) -> None:
     add = ("channel", "add", "shop", "--phone", "+6560000001")
 
     assert f"a new state file: {mistyped}" in run(*add).err
@@ -79,7 +79,7 @@ def test_an_answer_to_a_check_of_connect_is_kept(run, mistyped: Path) -> None:
     assert mistyped.exists()
 
 
-def test_a_state_that_is_not_there_takes_what_a_command_notes_and_forgets_it(
+def test_a_missing_state_file_accepts_notes_and_forgets_them(
     tmp_path: Path,
 ) -> None:
     state = absent_state(tmp_path / "none.db")

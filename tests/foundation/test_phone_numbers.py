@@ -157,12 +157,12 @@ def test_a_decimal_from_a_spreadsheet_does_not_gain_a_digit() -> None:
         "\0",
     ],
 )
-def test_what_cannot_be_a_number_is_none(text: str) -> None:
+def test_text_that_cannot_be_a_number_is_not_read_as_one(text: str) -> None:
     assert normalise(text) is None
 
 
 @pytest.mark.parametrize("text", ["6.59123E+09", "91234567 / 98765432", "999", "1234567890123"])
-def test_a_country_does_not_make_a_number_of_everything(text: str) -> None:
+def test_a_country_does_not_turn_every_text_into_a_number(text: str) -> None:
     assert normalise(text, "SG") is None
 
 
@@ -266,7 +266,7 @@ def test_an_unknown_country_is_refused_with_a_hint(text: str, hint: str) -> None
         *((text, None) for text in ("4915123456784.0", "0151.23456784", "+49 30 1234-567", "")),
     ],
 )
-def test_a_date_or_decimal_is_known_for_what_it_is(text: str, kind: str | None) -> None:
+def test_a_date_or_decimal_is_recognised_as_such(text: str, kind: str | None) -> None:
     assert misread(text) == kind
     if kind is not None:
         assert normalise(text, "DE") is None
@@ -304,7 +304,7 @@ def test_separators_count_only_where_a_number_has_them(text: str, expected: str 
         ("+4915123456784/x", False),
     ],
 )
-def test_two_numbers_are_two_only_when_each_is_one(text: str, is_two: bool) -> None:
+def test_two_numbers_are_found_only_when_each_is_valid(text: str, is_two: bool) -> None:
     assert holds_two(text, "DE") is is_two
 
 
@@ -337,7 +337,7 @@ def test_assigned_is_what_libphonenumber_calls_valid(code: int, national: str) -
     st.from_regex(r"[+'-]?[0-9]{1,9}(?:[-./, ]{1,2}[0-9]{1,8}){0,4}[-.]?", fullmatch=True),
     st.sampled_from(["DE", "SG", "US", "BR", None]),
 )
-def test_near_dates_and_decimals_no_number_is_made_up(text: str, country: str | None) -> None:
+def test_no_number_is_invented_near_dates_and_decimals(text: str, country: str | None) -> None:
     """Whatever is read is what libphonenumber reads of the same digits, or none."""
     phone = normalise(text, country)
     if phone is None:
@@ -361,7 +361,7 @@ _WHOLE = re.compile(r"'?\+?[0-9]{6,}[.,]0+")
         ("+5215512345678", "+525512345678"),
     ],
 )
-def test_both_spellings_of_a_number_are_known_and_come_to_one(both: tuple[str, str]) -> None:
+def test_both_spellings_of_a_number_become_one(both: tuple[str, str]) -> None:
     assert set(spellings(both[0])) == set(spellings(both[1])) == set(both)
     assert one_spelling(both[0]) == one_spelling(both[1])
 

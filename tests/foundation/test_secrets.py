@@ -51,7 +51,7 @@ def secrets(tmp_path: Path, warned: list[str]):
     return build
 
 
-def test_the_first_place_that_has_it_wins(secrets, tmp_path: Path) -> None:
+def test_the_first_place_with_the_secret_wins(secrets, tmp_path: Path) -> None:
     own_file, file = write(tmp_path / "own", "own-file\n"), write(tmp_path / "f", "file\r\n")
     credentials = tmp_path / "credentials"
     credentials.mkdir()
@@ -90,7 +90,7 @@ def test_the_file_of_a_channel_may_be_named_either_way(secrets, tmp_path: Path, 
     assert secrets(environ).find("meta-token", "shop-2").reveal() == "x"
 
 
-def test_a_missing_secret_is_told_with_the_two_ways_to_give_it(secrets) -> None:
+def test_a_missing_secret_is_reported_with_the_two_ways_to_give_it(secrets) -> None:
     with pytest.raises(CredentialError) as raised:
         secrets({}).need("meta-token", "shop")
 
@@ -104,7 +104,7 @@ def test_a_missing_secret_is_told_with_the_two_ways_to_give_it(secrets) -> None:
 @pytest.mark.parametrize(
     "value", ["  ", "\n", "two words", "tab\there", "line\nbreak", "caf\u00e9"]
 )
-def test_what_cannot_be_a_secret_is_refused_without_showing_it(secrets, value: str) -> None:
+def test_a_malformed_secret_is_refused_without_showing_it(secrets, value: str) -> None:
     with pytest.raises(CredentialError) as raised:
         secrets({"WACOEX_META_TOKEN": value}).find("meta-token")
 
@@ -132,7 +132,7 @@ def test_an_empty_variable_of_a_channel_leaves_the_one_of_all_channels(secrets) 
     assert secrets({"WACOEX_META_TOKEN": ""}).find("meta-token") is None
 
 
-def test_of_a_variable_and_one_that_names_a_file_the_first_counts(secrets, tmp_path: Path) -> None:
+def test_a_variable_counts_before_a_variable_that_names_a_file(secrets, tmp_path: Path) -> None:
     path = write(tmp_path / "f", "from-file")
     environ = {"WACOEX_META_TOKEN": "given", "WACOEX_META_TOKEN_FILE": path}
 
@@ -276,7 +276,7 @@ def test_no_two_secrets_share_a_place(stored: StoredSecrets, keyring_entries: En
     assert values == ["file-0", "file-1", "file-2"]
 
 
-def test_a_file_is_for_its_owner_alone(stored: StoredSecrets, directory: Path) -> None:
+def test_a_file_is_only_for_its_owner(stored: StoredSecrets, directory: Path) -> None:
     stored.put_in_file("meta-token", "shop", "old")
     stored.put_in_file("meta-token", "shop", VALUE)
 
@@ -287,7 +287,7 @@ def test_a_file_is_for_its_owner_alone(stored: StoredSecrets, directory: Path) -
     assert path.read_text() == f"{VALUE}\n"
 
 
-def test_a_file_that_cannot_be_written_is_told_without_the_secret(
+def test_a_file_that_cannot_be_written_is_reported_without_the_secret(
     stored: StoredSecrets, directory: Path
 ) -> None:
     directory.parent.mkdir()
@@ -322,7 +322,7 @@ def test_without_a_keyring_the_other_ways_are_named(without_keyring: StoredSecre
     )
 
 
-def test_a_missing_secret_is_told_with_what_is_wrong_with_the_keyring(
+def test_a_missing_secret_is_reported_with_the_problem_of_the_keyring(
     without_keyring: StoredSecrets,
 ) -> None:
     with pytest.raises(CredentialError) as raised:
@@ -334,7 +334,7 @@ def test_a_missing_secret_is_told_with_what_is_wrong_with_the_keyring(
     )
 
 
-def test_whether_the_keyring_is_usable_can_be_learnt(
+def test_the_state_of_the_keyring_can_be_read(
     directory: Path, without_keyring: StoredSecrets
 ) -> None:
     off = StoredSecrets(directory, None, warn=print)
@@ -347,7 +347,7 @@ def test_a_working_keyring_has_no_problem(stored: StoredSecrets) -> None:
     assert secrets_in(stored).keyring_problem() is None
 
 
-def test_forgetting_tells_where_it_was(stored: StoredSecrets, directory: Path) -> None:
+def test_forgetting_says_where_the_secret_was(stored: StoredSecrets, directory: Path) -> None:
     stored.put("meta-token", "shop", VALUE)
     stored.put_in_file("meta-token", "shop", VALUE)
     places = [
@@ -402,7 +402,7 @@ def store(log: list[str]) -> Keyring:
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch):
-    """Make a backend the one in force, or a name that the library is to load."""
+    """Make a backend the current one, or name one for the library to load."""
     monkeypatch.setattr(keyring.core, "_keyring_backend", None)
 
     def chosen(backend: KeyringBackend | str) -> None:
@@ -414,7 +414,7 @@ def use(monkeypatch: pytest.MonkeyPatch):
     return chosen
 
 
-def test_what_is_stored_is_found_again_and_can_be_deleted(
+def test_a_stored_secret_is_found_again_and_can_be_deleted(
     store: Keyring, keyring_entries: dict[tuple[str, str], str]
 ) -> None:
     assert store.get("shop/meta-token") is None
@@ -469,7 +469,7 @@ def alternative(name: str, priority: float) -> KeyringBackend:
     ],
     ids=lambda backend: type(backend).__name__,
 )
-def test_a_backend_that_is_no_keyring_of_the_system_is_not_even_read(
+def test_a_backend_that_is_not_a_keyring_of_the_system_is_not_even_read(
     store: Keyring, use, backend: KeyringBackend
 ) -> None:
     use(backend)
@@ -478,7 +478,7 @@ def test_a_backend_that_is_no_keyring_of_the_system_is_not_even_read(
     assert type(backend).__name__ in str(store.problem)
 
 
-def test_of_a_chain_the_first_fit_backend_is_used(
+def test_the_first_usable_backend_of_a_chain_is_used(
     store: Keyring, use, keyring_entries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from keyring.backends.chainer import ChainerBackend
@@ -492,7 +492,7 @@ def test_of_a_chain_the_first_fit_backend_is_used(
     assert keyring_entries == {("wacoex", "meta-token"): VALUE}
 
 
-def test_a_chain_of_nothing_is_no_keyring(
+def test_an_empty_chain_is_not_a_keyring(
     store: Keyring, use, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from keyring.backends.chainer import ChainerBackend
@@ -505,7 +505,7 @@ def test_a_chain_of_nothing_is_no_keyring(
 
 
 @pytest.mark.parametrize("error", [KeyringLocked("it holds " + VALUE), OSError(), SystemExit(3)])
-def test_whatever_a_backend_raises_means_unusable_without_its_words(
+def test_any_error_of_a_backend_means_unusable_without_its_text(
     store: Keyring, use, log: list[str], error: BaseException
 ) -> None:
     def fails() -> None:
@@ -586,7 +586,7 @@ def test_a_name_is_asked_for_once(store: Keyring, use) -> None:
     assert len(requests) == 1
 
 
-def test_a_pipe_that_nobody_writes_to_holds_up_nobody(secrets, tmp_path: Path) -> None:
+def test_a_pipe_without_a_writer_delays_nothing(secrets, tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
 
@@ -602,7 +602,7 @@ def test_a_pipe_that_nobody_writes_to_holds_up_nobody(secrets, tmp_path: Path) -
         ("a\0b", "holds a space, a line break or another unusual character"),
     ],
 )
-def test_a_file_that_is_no_secret_is_refused(
+def test_a_file_that_is_not_a_secret_is_refused(
     secrets, tmp_path: Path, content: str, reason: str
 ) -> None:
     credentials = tmp_path / "credentials"
@@ -615,7 +615,7 @@ def test_a_file_that_is_no_secret_is_refused(
 
 
 @pytest.mark.parametrize("path", ["a\0b", "~no-such-user-here/x"])
-def test_a_path_that_is_none_is_refused(secrets, path: str) -> None:
+def test_a_path_that_cannot_be_read_is_refused(secrets, path: str) -> None:
     with pytest.raises(CredentialError, match=r"cannot read .*`WACOEX_META_TOKEN_FILE` in "):
         secrets({}, {"WACOEX_META_TOKEN_FILE": path}).find("meta-token")
 

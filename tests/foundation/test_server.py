@@ -106,7 +106,7 @@ def test_a_second_signal_breaks_off_what_is_under_way() -> None:
     assert (number, log) == (signal.SIGTERM, ["stopping"])
 
 
-def test_what_is_no_http_and_what_fails_is_logged_in_one_line_each() -> None:
+def test_bad_http_and_failures_are_logged_in_one_line_each() -> None:
     async def act(url: str) -> int:
         host, port = url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -134,7 +134,7 @@ def failure(**more: Any) -> WacoexError:
     return caught.value
 
 
-def test_a_taken_port_is_told_with_what_to_do() -> None:
+def test_a_taken_port_is_reported_with_what_to_do() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -145,7 +145,7 @@ def test_a_taken_port_is_told_with_what_to_do() -> None:
     assert "--port" in (error.hint or "")
 
 
-def test_an_address_of_another_machine_is_told_as_such() -> None:
+def test_an_address_of_another_machine_is_a_usage_error() -> None:
     error = failure(host="203.0.113.7")
 
     assert isinstance(error, UsageError)
@@ -257,7 +257,7 @@ def test_a_header_that_trickles_has_no_more_time(monkeypatch: pytest.MonkeyPatch
     assert 3 < serving(act)[1] < 20
 
 
-def test_half_open_connections_keep_nobody_out_and_the_oldest_goes_first() -> None:
+def test_half_open_connections_block_nobody_and_the_oldest_is_closed_first() -> None:
     async def act(url: str) -> tuple[list[bool], list[str]]:
         opened = [await connect(url, HEAD) for _ in range(server.MOST_WAITING + 88)]
         answers = await asyncio.gather(*(fetch(url) for _ in range(20)))

@@ -84,7 +84,7 @@ def test_a_parent_directory_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> 
     assert load().channel is None
 
 
-def test_a_channel_table_goes_before_the_rest_of_the_config_only(config: Path) -> None:
+def test_a_channel_table_overrides_only_the_rest_of_the_config(config: Path) -> None:
     config.write_text(
         'timezone = "Asia/Tokyo"\nmeta_app_id = "1"\n'
         '[channels.shop]\ntimezone = "Asia/Singapore"\nmeta_app_id = "2"\n'
@@ -132,7 +132,7 @@ def test_https_or_this_machine_is_fine_but_is_not_meta(url: str) -> None:
         ({"WACOEX_META_APP_ID": "abc"}, "allowed is digits only"),
     ],
 )
-def test_an_unfit_value_is_refused_with_what_is_allowed(environ: dict[str, str], hint: str) -> None:
+def test_a_wrong_value_is_refused_with_what_is_allowed(environ: dict[str, str], hint: str) -> None:
     with pytest.raises(UsageError) as raised:
         load(environ)
 
@@ -140,7 +140,7 @@ def test_an_unfit_value_is_refused_with_what_is_allowed(environ: dict[str, str],
     assert raised.value.message == f"`{next(iter(environ))}` in the environment is not valid"
 
 
-def test_an_unfit_value_names_its_file(config: Path) -> None:
+def test_a_wrong_value_is_refused_with_its_file(config: Path) -> None:
     config.write_text('[channels.shop]\ntimezone = "Mars/Base"\n')
 
     with pytest.raises(UsageError) as raised:
@@ -160,7 +160,7 @@ def test_an_unfit_value_names_its_file(config: Path) -> None:
         ("a = ", "{} is not valid TOML: Invalid value (at end of document)"),
     ],
 )
-def test_a_config_that_means_nothing_is_refused(config: Path, text: str, message: str) -> None:
+def test_a_config_without_a_meaning_is_refused(config: Path, text: str, message: str) -> None:
     config.write_text(text)
 
     with pytest.raises(UsageError) as raised:
@@ -189,7 +189,7 @@ def test_an_env_file_that_cannot_be_read_is_refused(tmp_path: Path, content: byt
         load(env_file=path)
 
 
-def test_unknown_variables_are_warned_about_wherever_they_stand() -> None:
+def test_unknown_variables_are_warned_about_in_each_place() -> None:
     Path(".env").write_text("WACOEX_STAT=x\nDATABASE_URL=y\n")
 
     assert warnings({"WACOEX_META_TOKN": "x", "WACOEX_QQQ": "y", "PATH": "z"}) == [
@@ -289,7 +289,7 @@ def test_a_group_that_nobody_knows_may_not(dotenv: Path, monkeypatch: pytest.Mon
     assert f"its group {dotenv.stat().st_gid} may write it" in refusal().message
 
 
-def test_a_link_counts_as_what_it_leads_to(dotenv: Path, tmp_path: Path) -> None:
+def test_a_link_counts_as_its_target(dotenv: Path, tmp_path: Path) -> None:
     target = dotenv.rename(tmp_path / "real.env")
     dotenv.symlink_to(target)
 
@@ -298,14 +298,14 @@ def test_a_link_counts_as_what_it_leads_to(dotenv: Path, tmp_path: Path) -> None
     assert refusal().code == "dotenv_distrusted"
 
 
-def test_a_link_that_leads_nowhere_is_not_taken_for_no_file() -> None:
+def test_a_broken_link_is_not_treated_as_a_missing_file() -> None:
     Path(".env").symlink_to("nowhere")
 
     assert "there is no such file" in refusal().message
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
-def test_the_owner_must_be_this_user_or_root_or_who_called_sudo(dotenv: Path) -> None:
+def test_the_owner_must_be_this_user_root_or_the_caller_of_sudo(dotenv: Path) -> None:
     os.chown(dotenv, 65534, -1)
 
     assert "it belongs to user" in refusal().message
@@ -364,7 +364,7 @@ def test_an_address_that_the_config_names_too_is_not(config: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ["", "[channels.shop]\n"])
-def test_a_config_that_only_the_dotenv_names_is_trusted_no_more(tmp_path: Path, table: str) -> None:
+def test_a_config_that_only_the_dotenv_names_is_not_trusted(tmp_path: Path, table: str) -> None:
     theirs = tmp_path / "config.toml"
     theirs.write_text(f'{table}respondio_base_url = "https://example.com"\n')
     Path(".env").write_text(f"WACOEX_CONFIG_DIR={tmp_path}\n")
@@ -381,7 +381,7 @@ def pipe(path: Path, content: bytes) -> threading.Thread:
     return writer
 
 
-def test_a_pipe_is_read_to_its_end_as_some_keep_their_dotenv_in_one() -> None:
+def test_a_dotenv_in_a_pipe_is_read_to_its_end() -> None:
     writer = pipe(Path(".env"), b"WACOEX_CHANNEL=piped\n")
 
     assert load().channel == "piped"
@@ -389,7 +389,7 @@ def test_a_pipe_is_read_to_its_end_as_some_keep_their_dotenv_in_one() -> None:
 
 
 @pytest.mark.parametrize("name", [".env", ".config/wacoex/config.toml"])
-def test_a_pipe_that_nobody_writes_to_holds_up_nobody(
+def test_a_pipe_without_a_writer_delays_nothing(
     isolated_home: Path, config: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.chdir(isolated_home)
@@ -407,7 +407,7 @@ def test_a_pipe_that_nobody_writes_to_holds_up_nobody(
         (b"#" * 262_145, "it holds more than 262144 bytes"),
     ],
 )
-def test_what_is_no_settings_file_is_named(
+def test_a_path_that_is_not_a_settings_file_is_named(
     isolated_home: Path,
     config: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -497,14 +497,14 @@ def test_a_value_of_another_type_is_named_with_its_file(config: Path, name: str)
         ("public_url", '"https://x\\u0000y"'),
     ],
 )
-def test_what_cannot_be_that_setting_is_refused(config: Path, name: str, value: str) -> None:
+def test_an_impossible_value_of_a_setting_is_refused(config: Path, name: str, value: str) -> None:
     config.write_text(f"{name} = {value}\n")
 
     assert refusal().message == f"`{name}` in {config} is not valid"
 
 
 @pytest.mark.parametrize("path", ["a\0b", "~no-such-user-here/x"])
-def test_what_cannot_be_a_directory_is_refused_in_a_dotenv(path: str) -> None:
+def test_an_impossible_directory_in_a_dotenv_is_refused(path: str) -> None:
     Path(".env").write_text(f"WACOEX_CONFIG_DIR='{path}'\n")
 
     assert refusal().message == "`WACOEX_CONFIG_DIR` in .env is not valid"

@@ -94,7 +94,7 @@ def _change(monkeypatch: pytest.MonkeyPatch, config: Path, tmp_path: Path, what:
 
 
 @pytest.mark.parametrize("what", ["home", "xdg", "directory", "dotenv", "config"])
-def test_whatever_is_changed_is_validated_anew(
+def test_any_change_is_validated_again(
     monkeypatch: pytest.MonkeyPatch, cache: Path, config: Path, tmp_path: Path, what: str
 ) -> None:
     environ = {"WACOEX_STATE": "mine.db"} if what == "directory" else {}
@@ -119,7 +119,7 @@ def test_a_variable_and_a_channel_make_a_configuration_of_their_own(
     assert len(entries(cache)) == 3
 
 
-def test_explain_says_where_the_kept_settings_and_the_key_lie(run, cache: Path) -> None:
+def test_explain_says_where_the_kept_settings_and_the_key_are(run, cache: Path) -> None:
     load()
 
     article = run("explain", "files").out
@@ -162,7 +162,7 @@ def _spoil(cache: Path, how: str) -> None:
 @pytest.mark.parametrize(
     "how", ["half", "no object", "not text", "empty", "no entry", "no settings", "other value"]
 )
-def test_a_damaged_file_is_ignored_and_written_anew(cache: Path, how: str) -> None:
+def test_a_damaged_file_is_ignored_and_written_again(cache: Path, how: str) -> None:
     right = load()
     _spoil(cache, how)
 
@@ -225,7 +225,7 @@ def test_an_address_with_a_password_is_not_kept(cache: Path) -> None:
     assert not cache.exists()
 
 
-def test_what_is_refused_is_refused_again_and_not_kept(cache: Path, config: Path) -> None:
+def test_a_refused_configuration_is_refused_again_and_not_kept(cache: Path, config: Path) -> None:
     load()
     config.write_text('timezone = "Mars/Base"\n')
 
@@ -265,7 +265,7 @@ def test_only_the_newest_configurations_are_kept(cache: Path) -> None:
     ]
 
 
-def test_in_the_home_of_somebody_else_nothing_is_left(isolated_home: Path) -> None:
+def test_nothing_is_written_into_the_home_of_another_user(isolated_home: Path) -> None:
     if os.geteuid():
         pytest.skip("only root can be in the home of somebody else")
     os.chown(isolated_home, 65534, -1)
@@ -275,7 +275,7 @@ def test_in_the_home_of_somebody_else_nothing_is_left(isolated_home: Path) -> No
 
 
 @pytest.mark.parametrize("place", [".cache", ".config/wacoex/secrets"])
-def test_where_nothing_can_be_kept_everything_works(isolated_home: Path, place: str) -> None:
+def test_everything_works_where_nothing_can_be_kept(isolated_home: Path, place: str) -> None:
     blocked = isolated_home / place
     blocked.parent.mkdir(parents=True, exist_ok=True)
     blocked.write_text("a file where a directory should be")
@@ -283,7 +283,7 @@ def test_where_nothing_can_be_kept_everything_works(isolated_home: Path, place: 
     assert load() == load()
 
 
-def test_what_is_kept_does_not_make_a_dotenv_trusted(cache: Path) -> None:
+def test_kept_settings_do_not_make_a_dotenv_trusted(cache: Path) -> None:
     path = Path(".env")
     path.write_text("WACOEX_CHANNEL=here\n")
     assert load().channel == "here"

@@ -46,7 +46,7 @@ def test_the_file_and_its_directory_are_private(tmp_path):
     assert {mode(beside) for beside in path.parent.iterdir()} == {0o600}
 
 
-def test_it_is_durable_and_minds_references(state):
+def test_it_is_durable_and_checks_references(state):
     assert state.value("PRAGMA journal_mode") == "wal"
     assert state.value("PRAGMA synchronous") == 2, "FULL"
     with pytest.raises(StateError, match="FOREIGN KEY"), state.transaction():
@@ -63,7 +63,7 @@ def test_a_transaction_is_all_or_nothing(state):
     assert state.value("SELECT COUNT(*) FROM channels") == 0
 
 
-def test_a_write_outside_a_transaction_is_a_mistake_of_ours(state):
+def test_a_write_outside_a_transaction_is_a_programming_error(state):
     with pytest.raises(RuntimeError, match=r"belong inside State\.transaction"):
         add_channel(state)
 
@@ -133,7 +133,7 @@ def await_waiting(path, number):
 
 
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system lists no locks")
-def test_no_writer_is_passed_again_and_again(tmp_path):
+def test_no_writer_is_passed_over_repeatedly(tmp_path):
     path, order = tmp_path / "wacoex.db", []
 
     def write(name):
@@ -221,14 +221,12 @@ def test_a_glimpse_does_not_follow_a_dotenv_that_others_may_write(tmp_path: Path
 
 
 @pytest.mark.parametrize("path", ["~no-such-user-here/x", "a\0b"])
-def test_a_glimpse_of_a_path_that_is_none_finds_nothing(path: str) -> None:
+def test_a_glimpse_of_a_wrong_path_finds_nothing(path: str) -> None:
     assert glimpse("SELECT 1", environ={"WACOEX_STATE": path}) == []
 
 
 @pytest.mark.parametrize("name", [b"\0\xff", None])
-def test_a_migration_that_is_no_text_is_named_as_what_it_is(
-    tmp_path: Path, name: bytes | None
-) -> None:
+def test_a_migration_that_is_not_text_is_named_as_such(tmp_path: Path, name: bytes | None) -> None:
     path = tmp_path / "odd.db"
     open_state(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:

@@ -70,7 +70,7 @@ def test_closing_twice_is_harmless(warned: list[str]) -> None:
     workspace.close()
 
 
-def test_what_looks_wrong_is_told(warned: list[str]) -> None:
+def test_a_setting_that_looks_wrong_is_warned_about(warned: list[str]) -> None:
     opened(warned, WACOEX_CHANEL="x").close()
 
     assert warned == [
@@ -79,12 +79,12 @@ def test_what_looks_wrong_is_told(warned: list[str]) -> None:
     ]
 
 
-def test_unfit_settings_stop_before_anything_opens(warned: list[str]) -> None:
+def test_wrong_settings_stop_the_program_before_anything_opens(warned: list[str]) -> None:
     with pytest.raises(UsageError):
         opened(warned, WACOEX_TIMEZONE="Mars/Base")
 
 
-async def for_ever() -> None:
+async def endless() -> None:
     await asyncio.Event().wait()
 
 
@@ -92,16 +92,16 @@ async def failing() -> None:
     raise ValueError("broken")
 
 
-def test_what_is_left_of_the_work_is_cancelled_when_the_block_ends() -> None:
+def test_unfinished_work_is_cancelled_when_the_block_ends() -> None:
     async def run() -> set[asyncio.Task[None]]:
-        async with meanwhile(for_ever()):
+        async with meanwhile(endless()):
             await asyncio.sleep(0)
         return asyncio.all_tasks() - {asyncio.current_task()}
 
     assert asyncio.run(run()) == set()
 
 
-def test_a_failure_is_told_at_once() -> None:
+def test_a_failure_is_reported_at_once() -> None:
     answer: list[BaseException] = []
 
     async def run() -> None:
@@ -114,7 +114,7 @@ def test_a_failure_is_told_at_once() -> None:
     assert len(answer) == 1
 
 
-def test_a_failure_nobody_is_told_of_is_raised_at_the_end() -> None:
+def test_a_failure_that_was_not_reported_is_raised_at_the_end() -> None:
     async def run() -> None:
         async with meanwhile(failing()):
             await asyncio.sleep(0.01)
@@ -133,7 +133,7 @@ def test_the_failure_of_the_block_itself_comes_first() -> None:
         asyncio.run(run())
 
 
-def test_work_that_ends_before_the_block_is_no_failure() -> None:
+def test_work_that_ends_before_the_block_is_not_a_failure() -> None:
     async def run() -> str:
         async with meanwhile(asyncio.sleep(0)):
             await asyncio.sleep(0.01)
@@ -143,7 +143,7 @@ def test_work_that_ends_before_the_block_is_no_failure() -> None:
 
 
 @pytest.mark.parametrize("is_set_apart", [True, False])
-def test_what_was_set_apart_from_collections_before_stays_so(is_set_apart: bool) -> None:
+def test_objects_that_were_frozen_before_stay_frozen(is_set_apart: bool) -> None:
     gc.freeze() if is_set_apart else gc.unfreeze()
     try:
         with short_collections():

@@ -29,7 +29,7 @@ PHONES = {"shop": "+6560000001", "cafe": "+6560000002", "spa": "+6560000003"}
 
 @pytest.fixture(autouse=True)
 def frozen(state: State, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Time stands still, and the program uses the state file of this test."""
+    """Time is frozen, and the program uses the state file of this test."""
     monkeypatch.setenv("WACOEX_STATE", str(state.path))
     with freeze_time(NOW) as moving:
         yield moving
@@ -37,7 +37,7 @@ def frozen(state: State, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def add(run: Run, state: State) -> Callable[..., None]:
-    """Add a channel, and evidence of so many days ago."""
+    """Add a channel, and evidence of this many days ago."""
 
     def call(
         name: str, days: float | None = None, kind: str = "confirmed", options: tuple[str, ...] = ()
@@ -247,7 +247,7 @@ def test_a_deadline_is_shown_in_the_channels_own_zone_with_what_is_left(
     assert "broadcasts do not count as opening the app" in out
 
 
-def test_what_a_channel_that_is_well_rests_on_is_told_with_what_does_not_count(
+def test_a_healthy_channel_shows_the_evidence_that_counts_and_that_does_not(
     run: Run, add: Any, state: State
 ) -> None:
     add("shop", 3)
@@ -278,9 +278,7 @@ def test_settings_of_one_channel_are_its_own(run: Run, add: Any, isolated_home: 
     ]
 
 
-def test_a_removed_channel_is_critical_whatever_the_countdown_says(
-    run: Run, add: Any, state: State
-) -> None:
+def test_a_removed_channel_is_critical_at_any_countdown(run: Run, add: Any, state: State) -> None:
     add("shop", 1)
     tell(state, "PARTNER_REMOVED", 0.5, reason="CHANGE_NUMBER", initiated_by="USER")
 
@@ -293,7 +291,7 @@ def test_a_removed_channel_is_critical_whatever_the_countdown_says(
     assert run("reminder", "check").out.startswith("removed\tshop\t")
 
 
-def test_a_reconnection_starts_the_countdown_anew(run: Run, add: Any, state: State) -> None:
+def test_a_reconnection_starts_the_countdown_again(run: Run, add: Any, state: State) -> None:
     add("shop", 20)
     tell(state, "ACCOUNT_OFFBOARDED", 3)
     assert [
@@ -319,9 +317,7 @@ def test_a_partner_that_was_added_says_nothing_about_the_app(
     assert the_channel(run("reminder", "check", "--json"))["stage"] == "unknown"
 
 
-def test_evidence_of_a_day_that_is_still_to_come_is_ignored_and_reported(
-    run: Run, add: Any, frozen: Any
-) -> None:
+def test_evidence_of_a_future_day_is_ignored_and_reported(run: Run, add: Any, frozen: Any) -> None:
     add("shop", 0)
     frozen.move_to(NOW - timedelta(days=1))
 
@@ -398,9 +394,7 @@ def test_a_pager_reads_the_first_names_of_many(run: Run, add: Any) -> None:
     assert first.startswith("WACOEX UNKNOWN - 4 unknown (bar cafe shop ...) | ")
 
 
-def test_monitoring_sees_that_the_reminder_does_not_run_any_more(
-    run: Run, add: Any, state: State
-) -> None:
+def test_monitoring_sees_that_the_reminder_no_longer_runs(run: Run, add: Any, state: State) -> None:
     add("shop", 1)
     run("reminder", "notify", "--to", "json://127.0.0.1:9/")
     with state.transaction():
@@ -427,7 +421,7 @@ def test_a_schedule_that_never_ran_counts_once_its_first_run_is_missing(
     assert run("reminder", "check").code == code
 
 
-def test_the_owner_to_call_stands_beside_the_channel(run: Run, add: Any) -> None:
+def test_the_owner_to_call_is_shown_beside_the_channel(run: Run, add: Any) -> None:
     add("shop", 12.5)
     alone = run("reminder", "check", tty=True).out
     run("channel", "edit", "shop", "--owner", "Ana Lim")
@@ -439,7 +433,7 @@ def test_the_owner_to_call_stands_beside_the_channel(run: Run, add: Any) -> None
     assert (channel["owner"], channel["phone"][0]) == ("Ana Lim", "+")
 
 
-def test_the_last_run_of_notify_is_told_and_changes_no_exit_status(run: Run, add: Any) -> None:
+def test_the_last_run_of_notify_is_shown_and_changes_no_exit_status(run: Run, add: Any) -> None:
     add("shop", 1)
     run("reminder", "notify", "--to", "json://127.0.0.1:9/")
 
@@ -476,7 +470,7 @@ def found(*signs: GradedSign) -> list[Finding]:
         (14, "WX103", Severity.CRITICAL, "the deadline was 2026-11-23 17:30 Asia/Singapore"),
     ],
 )
-def test_an_app_that_stays_closed_is_told_with_its_deadline(
+def test_an_app_that_stays_closed_is_a_finding_with_its_deadline(
     days: float, finding: str, severity: Severity, said: str
 ) -> None:
     [first] = found(confirmed(days))
@@ -490,7 +484,7 @@ def test_an_app_that_stays_closed_is_told_with_its_deadline(
 
 
 @pytest.mark.parametrize("days", [0, 9.99])
-def test_an_app_that_was_opened_is_nothing_to_tell(days: float) -> None:
+def test_an_app_that_was_opened_causes_no_finding(days: float) -> None:
     assert found(confirmed(days)) == []
 
 
@@ -500,7 +494,7 @@ def test_no_evidence_at_all_is_unknown() -> None:
     assert (first.id, first.severity) == ("WX104", Severity.UNKNOWN)
 
 
-def test_weak_evidence_alone_is_unknown_and_tells_how_it_could_count() -> None:
+def test_weak_evidence_alone_is_unknown_and_says_how_it_could_count() -> None:
     [first] = found(echo(1))
 
     assert (first.id, first.severity) == ("WX105", Severity.UNKNOWN)
@@ -516,14 +510,14 @@ def test_weaker_evidence_beside_trusted_one_is_shown_and_changes_nothing() -> No
     assert [fact.text.startswith("not counted (weak)") for fact in late.evidence] == [False, True]
 
 
-def test_evidence_from_the_future_is_told_and_not_counted() -> None:
+def test_evidence_from_the_future_is_reported_and_not_counted() -> None:
     findings = found(confirmed(-1), confirmed(11))
 
     assert [finding.id for finding in findings] == ["WX101", "WX705"]
     assert "at 2026-11-24T09:30:00.000Z, now it is 2026-11-23" in findings[1].evidence[0].text
 
 
-def test_evidence_of_a_clock_that_is_a_little_ahead_is_nothing_to_tell() -> None:
+def test_evidence_of_a_clock_slightly_ahead_causes_no_finding() -> None:
     assert found(confirmed(-0.002)) == []
 
 
@@ -557,7 +551,7 @@ def test_a_reminder_that_does_not_work_is_wx106(run, schedule, title: str) -> No
     ("run", "schedule"),
     [(ended(3), HOURLY), (ended(49), None), (ended(0.01, None), HOURLY), (ended(-0.1), HOURLY)],
 )
-def test_a_reminder_that_runs_as_it_should_is_no_finding(run, schedule) -> None:
+def test_a_reminder_that_runs_as_it_should_causes_no_finding(run, schedule) -> None:
     assert check_running(run, schedule, NOW) == []
 
 
@@ -605,7 +599,7 @@ def test_an_address_that_has_never_taken_anything_is_wx106(reach, said: list[str
 
 
 @pytest.mark.parametrize("reach", [NoticeReach((TAKEN,)), NoticeReach((), (TAKEN,))])
-def test_addresses_that_took_something_are_no_finding_but_evidence_of_another(reach) -> None:
+def test_addresses_that_took_something_cause_no_finding_and_are_evidence_of_another(reach) -> None:
     assert check_reminder(ended(0.5), HOURLY, reach, NOW) == []
 
     [finding] = check_reminder(None, HOURLY, reach, NOW)

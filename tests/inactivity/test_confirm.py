@@ -25,7 +25,7 @@ EVIDENCE = "SELECT address, kind, at, source, said_by FROM evidence ORDER BY at"
 
 @pytest.fixture(autouse=True)
 def frozen(state: State, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Time stands still, and the program uses the state file of this test."""
+    """Time is frozen, and the program uses the state file of this test."""
     monkeypatch.setenv("WACOEX_STATE", str(state.path))
     with freeze_time(NOW) as moving:
         yield moving
@@ -39,7 +39,7 @@ def shop(run: Run) -> str:
     return "shop"
 
 
-def test_the_countdown_begins_anew_and_the_next_deadline_is_told(run: Run, shop: str) -> None:
+def test_the_countdown_starts_again_and_the_next_deadline_is_shown(run: Run, shop: str) -> None:
     outcome = run("reminder", "confirm", "shop", "--by", "Ana")
 
     assert outcome.code == 0
@@ -61,7 +61,7 @@ def test_a_confirmation_of_this_very_moment_leaves_14_whole_days(
     assert "Asia/Singapore (in 14 days)" in run("reminder", "confirm").out
 
 
-def test_what_is_kept_names_the_person(run: Run, shop: str, state: State) -> None:
+def test_the_stored_confirmation_names_the_person(run: Run, shop: str, state: State) -> None:
     outcome = run("reminder", "confirm", "--by", "  Ana   Lim ", "--json")
 
     data = outcome.data
@@ -80,7 +80,7 @@ def test_what_is_kept_names_the_person(run: Run, shop: str, state: State) -> Non
     ]
 
 
-def test_without_a_name_it_is_whoever_runs_the_program(
+def test_without_a_name_the_login_name_confirms(
     run: Run, shop: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOGNAME", "ben")
@@ -89,7 +89,9 @@ def test_without_a_name_it_is_whoever_runs_the_program(
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 101, "ana\x07"])
-def test_a_name_that_is_none_is_refused(run: Run, shop: str, state: State, name: str) -> None:
+def test_a_name_that_cannot_be_used_is_refused(
+    run: Run, shop: str, state: State, name: str
+) -> None:
     assert run("reminder", "confirm", "--by", name).code == 2
     assert state.rows(EVIDENCE) == []
 
@@ -119,7 +121,7 @@ def test_an_earlier_moment_is_read_in_the_channels_zone(
         ("", "is not a time"),
     ],
 )
-def test_a_moment_to_come_and_what_is_none_are_refused(
+def test_a_future_or_unreadable_moment_is_refused(
     run: Run, shop: str, state: State, at: str, said: str
 ) -> None:
     outcome = run("reminder", "confirm", "--at", at, "--force")
@@ -291,7 +293,7 @@ def test_a_link_expires_after_seven_days(
     assert confirmations(state) == []
 
 
-def test_an_unknown_link_tells_nothing(ask: Ask, state: State, token: str) -> None:
+def test_an_unknown_link_shows_nothing(ask: Ask, state: State, token: str) -> None:
     for wrong in ("", "x", token[:-1], f"{token}x", "<script>alert(1)</script>", "\x00"):
         for method in ("GET", "POST"):
             page = ask(wrong, method)
@@ -314,7 +316,7 @@ def test_names_are_escaped(ask: Ask, state: State, token: str) -> None:
     assert "Channel &lt;b&gt;&amp;&#34;." in ask(token).html
 
 
-def test_the_next_run_tells_that_all_is_well(
+def test_the_next_run_reports_that_all_is_well(
     run, ask: Ask, token: str, inbox: Any, link_clock: Any
 ) -> None:
     ask(token, "POST")
@@ -385,7 +387,7 @@ def test_the_page_says_why_it_matters_with_the_date_in_the_zone_of_the_channel(
     assert "may have disconnected this number already" in ask(token).html
 
 
-def test_who_could_not_open_it_is_reminded_tomorrow_and_the_link_still_works(
+def test_a_person_can_be_reminded_tomorrow_and_the_link_still_works(
     run, ask: Ask, state: State, token: str, inbox: Any, link_clock: Any
 ) -> None:
     page = ask(token, "POST", answer="later")
@@ -405,7 +407,7 @@ def test_who_could_not_open_it_is_reminded_tomorrow_and_the_link_still_works(
     assert len(confirmations(state)) == 1
 
 
-def test_nobody_is_reminded_tomorrow_of_a_phone_that_was_opened_meanwhile(
+def test_no_reminder_comes_tomorrow_for_a_phone_that_was_opened_meanwhile(
     run, ask: Ask, token: str, inbox: Any, link_clock: Any
 ) -> None:
     ask(token, "POST", answer="later")

@@ -97,7 +97,7 @@ def test_nothing_due_is_silent(run, shop: str, frozen: Any, inbox: Any) -> None:
     assert (done.code, done.out, done.err, inbox.messages) == (0, "", "", [])
 
 
-def test_a_new_target_hears_of_the_stage_that_others_know(run, shop: str, inbox: Any) -> None:
+def test_a_new_target_gets_a_notice_of_the_current_stage(run, shop: str, inbox: Any) -> None:
     run(*NOTIFY, "--to", inbox.url)
     run(*NOTIFY, "--to", inbox.url, "--to", f"{inbox.url}second")
 
@@ -118,7 +118,7 @@ def test_a_failing_notifier_does_not_stop_the_others(run, shop: str, inbox: Any)
     assert len(inbox.messages) == 1
 
 
-def test_what_failed_is_tried_again_by_the_next_run(run, shop: str, inbox: Any) -> None:
+def test_the_next_run_tries_a_failed_notice_again(run, shop: str, inbox: Any) -> None:
     inbox.status = 503
     failed = run(*NOTIFY, "--to", inbox.url)
     inbox.status = 200
@@ -127,7 +127,7 @@ def test_what_failed_is_tried_again_by_the_next_run(run, shop: str, inbox: Any) 
     assert (failed.code, done.code, len(inbox.messages)) == (6, 0, 1)
 
 
-def test_a_channel_is_told_about_at_its_own_urls(run, shop: str, inbox: Any) -> None:
+def test_notices_of_a_channel_go_to_its_own_urls(run, shop: str, inbox: Any) -> None:
     run("channel", "add", "cafe", "--phone", "+6560000002")
     urls = {
         "WACOEX_NOTIFY_URLS": inbox.url,
@@ -141,7 +141,9 @@ def test_a_channel_is_told_about_at_its_own_urls(run, shop: str, inbox: Any) -> 
     assert inbox.titles.count("cafe: nobody knows when the app was last opened") == 2
 
 
-def test_a_channel_nobody_is_told_about_is_warned_of(run, shop: str, inbox: Any) -> None:
+def test_a_channel_without_an_address_for_notices_is_warned_about(
+    run, shop: str, inbox: Any
+) -> None:
     run("channel", "add", "cafe", "--phone", "+6560000002")
 
     done = run(*NOTIFY, "--json", env={"WACOEX_NOTIFY_URLS_CAFE": inbox.url})
@@ -155,7 +157,7 @@ def test_a_channel_nobody_is_told_about_is_warned_of(run, shop: str, inbox: Any)
     ]
 
 
-def test_without_anybody_to_tell_it_says_how_to_name_somebody(run, shop: str) -> None:
+def test_without_an_address_the_error_says_how_to_set_one(run, shop: str) -> None:
     done = run(*NOTIFY)
 
     assert done.code == 2
@@ -171,7 +173,7 @@ def test_an_empty_state_file_is_an_error_not_a_silence(run, inbox: Any) -> None:
 
 
 @pytest.mark.parametrize("url", ["foo://sup3rsecret", "mailto://me:sup3rsecret@x"])
-def test_an_unfit_url_is_named_by_its_place_and_not_quoted(
+def test_a_url_that_cannot_be_used_is_named_by_its_place_and_not_quoted(
     run, shop: str, inbox: Any, url: str
 ) -> None:
     done = run(*NOTIFY, "-vv", env={"WACOEX_NOTIFY_URLS": f"{inbox.url},{url}"})
@@ -211,7 +213,7 @@ def test_a_dry_run_shows_what_would_go_where_and_keeps_nothing(
         assert state.value(f"SELECT count(*) FROM {table}") == 0
 
 
-def test_a_removed_channel_is_told_about_once(
+def test_a_removed_channel_gets_one_notice(
     run, shop: str, state: State, inbox: Any, frozen: Any
 ) -> None:
     removed(state, "PRIMARY_INACTIVITY")
@@ -294,7 +296,7 @@ def test_a_notifier_that_hangs_is_given_up(inbox: Any) -> None:
             thread.join()
 
 
-def test_commas_part_urls_and_may_stand_in_them() -> None:
+def test_commas_separate_urls_and_may_be_part_of_them() -> None:
     text = "mailto://a:b@example.com?to=x@example.com,y@example.com,ntfy://topic"
 
     assert notify.split_urls(text) == [
@@ -327,7 +329,7 @@ def beating(inbox: Any, path: str = "/ping/s3cr3tid") -> dict[str, str]:
         ("/ping?key=a%20b", "/ping/0?key=a%20b"),
     ],
 )
-def test_a_run_that_went_well_calls_the_url_with_0(
+def test_a_successful_run_calls_the_url_with_0(
     run, open_shop: None, inbox: Any, path: str, called: str
 ) -> None:
     done = run(*NOTIFY, "--to", inbox.url, env=beating(inbox, path))
@@ -349,7 +351,7 @@ def test_a_run_that_failed_calls_it_with_its_exit_status(
     assert inbox.paths == ["/id/2", "/id/6", "/id/8"]
 
 
-def test_a_dry_run_is_no_sign_of_life(run, open_shop: None, inbox: Any) -> None:
+def test_a_dry_run_is_not_a_sign_of_life(run, open_shop: None, inbox: Any) -> None:
     run(*NOTIFY, "--to", inbox.url, "--dry-run", env=beating(inbox))
 
     assert inbox.paths == []
@@ -391,7 +393,7 @@ def test_a_monitor_that_hangs_is_given_up(
 
 
 @pytest.mark.parametrize("url", ["s3cr3tid", "ftp://s3cr3tid/x", "http://", "http://s3cr3tid:x/"])
-def test_what_is_no_url_is_warned_about_without_quoting_it(
+def test_a_wrong_url_is_warned_about_without_quoting_it(
     run, open_shop: None, inbox: Any, url: str
 ) -> None:
     done = run(*NOTIFY, "--to", inbox.url, env={"WACOEX_HEARTBEAT_URL": url})
@@ -403,7 +405,7 @@ def test_what_is_no_url_is_warned_about_without_quoting_it(
     )
 
 
-def test_a_test_goes_to_every_address_once_and_is_no_run(
+def test_a_test_goes_to_every_address_once_and_is_not_a_run(
     run, state: State, monkeypatch: pytest.MonkeyPatch, inbox: Any
 ) -> None:
     monkeypatch.setenv("WACOEX_STATE", str(state.path))
@@ -464,7 +466,7 @@ def test_a_test_of_one_channel_goes_to_its_own_address(
     assert run(*NOTIFY, "--test", "-c", "shp").code == 2
 
 
-def test_the_link_stands_before_the_command(run, shop: str, inbox: Any) -> None:
+def test_the_link_comes_before_the_command(run, shop: str, inbox: Any) -> None:
     run(*NOTIFY, "--to", inbox.url, env={"WACOEX_PUBLIC_URL": "https://wacoex.example.com"})
 
     lines = inbox.messages[0]["message"].splitlines()

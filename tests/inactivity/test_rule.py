@@ -155,7 +155,7 @@ def test_a_clock_that_went_back_makes_yesterdays_evidence_future_and_raises_noth
     assert (found.stage, len(found.future)) == (Stage.UNKNOWN, 1)
 
 
-def test_lost_and_connected_again_starts_anew() -> None:
+def test_a_loss_and_a_new_connection_start_the_countdown_again() -> None:
     before = [sign("confirmed", NOW - 20 * DAY), sign("echo_primary", NOW - 16 * DAY)]
 
     lost = standing(before, DEFAULTS, NOW)
@@ -212,7 +212,7 @@ def test_an_echo_is_strong_only_while_the_phone_was_known_to_be_alone() -> None:
         (EvidenceKind.ECHO, ("echo", Grade.WEAK)),
     ],
 )
-def test_what_evidence_is_worth_when_nobody_confirmed_the_devices(
+def test_without_confirmed_devices_only_some_evidence_is_proof(
     kind: EvidenceKind, named: tuple[str, Grade]
 ) -> None:
     assert grade(kind, to_text(NOW), ()) == named
@@ -326,26 +326,26 @@ def last(stage: Stage, hours_ago: float = 1, kind: NoticeKind = STAGE) -> LastNo
         (WARNING, last(OK, 400, RECOVERY), STAGE),
     ],
 )
-def test_each_stage_is_told_once_and_a_grave_one_every_24_hours(
+def test_each_stage_gets_one_notice_and_a_grave_stage_one_every_24_hours(
     stage: Stage, former: LastNotice | None, expected: NoticeKind | None
 ) -> None:
     assert due(stage, "connected", former, NOW) is expected
 
 
 @pytest.mark.parametrize("stage", list(Stage))
-def test_an_archived_channel_is_never_told_about(stage: Stage) -> None:
+def test_an_archived_channel_never_gets_a_notice(stage: Stage) -> None:
     assert due(stage, "archived", None, NOW) is None
     assert due(stage, "archived", last(OVERDUE, 48), NOW) is None
 
 
 @pytest.mark.parametrize("stage", list(Stage))
-def test_a_removed_channel_is_told_once_whatever_its_stage(stage: Stage) -> None:
+def test_a_removed_channel_gets_one_notice_at_any_stage(stage: Stage) -> None:
     assert due(stage, "removed", None, NOW) is REMOVED
     assert due(stage, "removed", last(OVERDUE), NOW) is REMOVED
     assert due(stage, "removed", last(OVERDUE, 999, REMOVED), NOW) is None
 
 
-def test_a_channel_that_came_back_starts_anew() -> None:
+def test_a_channel_that_came_back_starts_again() -> None:
     removed = last(OVERDUE, 5, REMOVED)
 
     assert due(OK, "settling", removed, NOW) is RECOVERY
@@ -369,7 +369,7 @@ def test_a_notice_dated_in_the_future_does_not_silence_the_reminder() -> None:
         (OK, 20, 1, RECOVERY),
     ],
 )
-def test_who_asked_for_another_notice_gets_one_at_that_moment(
+def test_a_requested_notice_comes_at_its_moment(
     stage: Stage, sent_hours_ago: float, wanted_hours_ago: float, expected: NoticeKind | None
 ) -> None:
     former = last(WARNING if stage is OK else stage, sent_hours_ago)

@@ -73,7 +73,7 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine with wacoex installed, and without cron and systemd until told otherwise."""
+    """A machine with wacoex installed, and without cron and systemd until a test adds them."""
     made = Machine(tmp_path)
     tools = tmp_path / "tools"
     tools.mkdir()
@@ -89,7 +89,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 @pytest.fixture
 def urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file with somebody to tell, so that nothing is to be warned about."""
+    """A file with an address for notices, so that there is no warning."""
     path = tmp_path / "urls"
     path.write_text("ntfy://topic\n")
     path.chmod(0o600)
@@ -290,7 +290,7 @@ def test_an_address_that_cannot_be_used_installs_nothing(
     assert answer not in done.err
 
 
-def test_who_gives_no_address_is_warned(run, machine: Machine, typed) -> None:
+def test_a_schedule_without_an_address_is_warned_about(run, machine: Machine, typed) -> None:
     machine.has_cron()
     typed("")
 
@@ -408,7 +408,7 @@ def test_units_of_somebody_else_are_not_touched(
     assert (units / schedule.TIMER).read_text() == "[Timer]\nOnCalendar=daily\n"
 
 
-def test_two_ways_at_once_are_told(run, machine: Machine, urls: Path) -> None:
+def test_two_schedules_at_once_are_reported(run, machine: Machine, urls: Path) -> None:
     machine.has_cron()
     machine.has_systemd()
     run(*SCHEDULE, "install", "--cron")
@@ -428,7 +428,7 @@ def test_without_cron_and_systemd_it_says_what_else_works(run, machine: Machine)
     assert run(*SCHEDULE, "install", "--cron", "--systemd").code == 2
 
 
-def test_show_tells_what_is_there_and_what_would_be(run, machine: Machine, urls: Path) -> None:
+def test_show_says_what_is_installed_and_what_would_be(run, machine: Machine, urls: Path) -> None:
     machine.has_cron(OTHERS)
     before = run(*SCHEDULE, "show", "--json").data["schedules"]
     run(*SCHEDULE, "install")
@@ -476,7 +476,7 @@ def test_any_crontab_survives_install_and_remove(lines: list[bytes], minute: int
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60))
-def test_our_line_is_replaced_where_it_stands(before: bytes, after: bytes) -> None:
+def test_our_line_is_replaced_in_its_place(before: bytes, after: bytes) -> None:
     old = b"3 * * * * /old/wacoex reminder notify # wacoex reminder notify"
     new: Any = b"3 * * * * /new/wacoex reminder notify # wacoex reminder notify"
 

@@ -48,7 +48,7 @@ def file(tmp_path: Path) -> Path:
         (b"\0\1\2\3" * 40, "application/octet-stream"),
     ],
 )
-def test_the_type_is_told_by_the_content(file: Path, content: bytes, mime: str) -> None:
+def test_the_content_decides_the_type(file: Path, content: bytes, mime: str) -> None:
     file.write_bytes(content)
 
     assert look_at(file).content.mime == mime
@@ -75,7 +75,7 @@ def test_the_type_is_told_by_the_content(file: Path, content: bytes, mime: str) 
         ("GIF", picture("GIF"), "GIF"),
     ],
 )
-def test_what_meta_does_not_take_is_refused_in_words(
+def test_a_file_that_meta_does_not_take_is_refused_with_the_reason(
     file: Path, form: str, content: bytes, why: str
 ) -> None:
     file.write_bytes(content)
@@ -98,7 +98,7 @@ def test_what_meta_does_not_take_is_refused_in_words(
         ("DOCUMENT", b"phone,name\n"),
     ],
 )
-def test_what_meta_takes_passes(file: Path, form: str, content: bytes) -> None:
+def test_a_file_that_meta_takes_passes(file: Path, form: str, content: bytes) -> None:
     file.write_bytes(content)
 
     assert why_refused(form, look_at(file).content) is None
@@ -142,7 +142,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         look_at(tmp_path / "menu.jpg")
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         look_at(tmp_path)
 
@@ -181,7 +181,7 @@ def a_directory(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("make", [a_pipe, a_directory, lambda _: Path("/dev/zero")])
-def test_what_may_never_end_is_no_file(file: Path, make) -> None:
+def test_a_pipe_directory_or_device_is_not_a_file(file: Path, make) -> None:
     with pytest.raises(UsageError, match=r"it is a (pipe or a device|directory)"):
         look_at(make(file))
 

@@ -75,7 +75,7 @@ def test_a_link_to_a_picture_is_fine_and_no_token_goes_there() -> None:
         ("https://[oops/menu.jpg", "not a complete address"),
     ],
 )
-def test_what_meta_cannot_reach_is_not_asked(link: str, why: str) -> None:
+def test_an_address_that_meta_cannot_reach_is_not_requested(link: str, why: str) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise AssertionError("it was asked")
 
@@ -90,7 +90,7 @@ def test_a_redirect_into_a_private_network_is_not_followed() -> None:
     assert "private network" in (problem(answer) or "")
 
 
-def test_a_server_that_recovers_is_no_problem() -> None:
+def test_a_server_that_recovers_is_not_a_problem() -> None:
     left = [503, 429]
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -106,7 +106,7 @@ def test_a_server_that_is_down_is_a_problem() -> None:
     assert "gives no answer" in (problem(answer) or "")
 
 
-def test_a_size_that_nobody_says_is_counted() -> None:
+def test_an_unstated_size_is_counted() -> None:
     read = 0
 
     class Pieces(httpx.AsyncByteStream):
@@ -134,7 +134,7 @@ def test_a_packed_document_is_what_its_server_calls_it() -> None:
     assert problem(answer, form="IMAGE") is not None
 
 
-def test_a_sandbox_leaves_links_to_elsewhere_alone() -> None:
+def test_a_sandbox_does_not_request_links_to_elsewhere() -> None:
     async def look() -> str | None:
         http = Http(SystemClock(), log=lambda text: None)
         return await LinkChecker(http, only_loopback=True).problem(LINK, "IMAGE")

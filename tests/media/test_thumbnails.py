@@ -70,7 +70,7 @@ def test_the_text_of_a_png_is_left_out_too() -> None:
     assert made.getpixel((5, 5)) == (255, 255, 255), "what is not there is white"
 
 
-def test_a_picture_of_a_phone_stands_upright() -> None:
+def test_a_picture_of_a_phone_is_shown_upright() -> None:
     exif, whole = Image.Exif(), io.BytesIO()
     exif[ORIENTATION] = 6
     Image.new("RGB", (900, 600), "red").save(whole, "JPEG", exif=exif)
@@ -165,7 +165,7 @@ def test_other_files_have_a_name_a_type_and_a_size(state, kept, clock) -> None:
     assert album.look("menu.jpg").picture is None
 
 
-def test_a_type_is_said_in_the_words_of_its_program() -> None:
+def test_a_type_is_named_in_the_words_of_its_program() -> None:
     office = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
     assert (type_text("text/plain"), type_text(office), type_text("a/b")) == (

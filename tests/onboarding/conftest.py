@@ -27,7 +27,7 @@ from wacoex_cli.sandbox.world import APP_ID, DEFAULT_TOKEN, PHONE, PHONE_NUMBER_
 
 
 class Talker:
-    """Answers each question by a part of its words; acts when it is told certain things."""
+    """Answers each question by a part of its words; acts when certain words are shown."""
 
     def __init__(self, answers: Mapping[str, str | list[str]]) -> None:
         self.answers = {
@@ -88,12 +88,12 @@ class Stage:
         self.open()
 
     def channel(self, **details: Any) -> None:
-        """The channel is there, with its ids at Meta unless told otherwise."""
+        """The channel is there, with its ids at Meta by default."""
         ids = {"phone_number_id": PHONE_NUMBER_ID, "waba_id": WABA_ID} | details
         registry.add_channel(self.workspace.state, "shop", Details(PHONE, **ids), self.clock.now())
 
     def context(self, talker: Any, *, via: Route = Route.RESPONDIO, **options: Any) -> Context:
-        """The journey of `shop`, which begins when there is none."""
+        """The journey of `shop`, which begins on the first use."""
         state = self.workspace.state
         channel = registry.known(state, "shop")
         journey = Journeys(state).unfinished(channel.channel_id, JourneyKind.CONNECT)
@@ -126,7 +126,7 @@ class Stage:
         return outcome
 
     def listen(self) -> None:
-        """What Meta has told so far comes in, as by `events listen` in another terminal."""
+        """The webhooks of Meta so far come in, as by `events listen` in another terminal."""
         payloads = [
             payload_of(
                 Source.META,

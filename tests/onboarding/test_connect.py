@@ -164,7 +164,7 @@ def test_a_second_check_keeps_the_answers_and_asks_only_what_is_open(run, shop) 
     assert run("connect", "shop", "--check", "--json").code == 0
 
 
-def test_the_walk_goes_on_from_the_answers_of_the_check(run, shop) -> None:
+def test_the_walk_continues_from_the_answers_of_the_check(run, shop) -> None:
     run("connect", "shop", "--check", **typed(*CHECKED))
 
     done = run("connect", "shop", "--json", **typed("yes"))
@@ -193,7 +193,7 @@ def test_the_link_in_business_suite_can_be_left_out_with_a_reason(run, shop) -> 
     assert "WX604" in {finding["id"] for finding in done.data["findings"]}
 
 
-def test_the_receipt_says_in_words_what_was_done_by_whom_and_when(run, shop) -> None:
+def test_the_receipt_says_who_did_what_and_when(run, shop) -> None:
     run("channel", "edit", "shop", "--timezone", "Asia/Singapore")
 
     shown = run("connect", "shop", "--check", **typed(*CHECKED)).out
@@ -209,7 +209,7 @@ def test_the_receipt_says_in_words_what_was_done_by_whom_and_when(run, shop) -> 
     assert shown.endswith("not finished; continue with: wacoex connect shop\n")
 
 
-def test_what_is_settled_is_shown_and_not_asked_again(run, shop) -> None:
+def test_settled_steps_are_shown_and_not_asked_again(run, shop) -> None:
     run("connect", "shop", "--check", **typed(*CHECKED))
 
     done = run("connect", "shop", **typed())
@@ -218,7 +218,7 @@ def test_what_is_settled_is_shown_and_not_asked_again(run, shop) -> None:
     assert "version of the WhatsApp Business app" not in done.err
 
 
-def test_nobody_to_answer_is_told_and_what_is_settled_is_kept(run, shop) -> None:
+def test_without_a_terminal_it_ends_with_an_error_and_keeps_settled_steps(run, shop) -> None:
     done = run("connect", "shop", "--json")
 
     assert done.code == 2
@@ -240,7 +240,7 @@ def test_an_unknown_name_is_asked_for_its_number_and_added(place, run) -> None:
     )
 
 
-def test_an_unknown_name_that_is_not_to_be_added_changes_nothing(place, run) -> None:
+def test_an_unknown_name_that_the_person_declines_changes_nothing(place, run) -> None:
     assert run("connect", "cafe", **typed("n")).code == 1
     assert run("channel", "list", "--json").data["channels"] == []
 
@@ -252,7 +252,7 @@ def test_an_unknown_name_without_a_terminal_is_a_usage_error(place, run) -> None
     assert "hint: add it with `wacoex channel add cafe --phone +65...`" in done.err
 
 
-def test_a_name_that_is_nearly_right_is_asked_back(run, shop) -> None:
+def test_a_name_that_is_nearly_right_is_asked_about(run, shop) -> None:
     assert "did you mean `shop`?" in run("connect", "shpo").err
     assert "did you mean `shop`?" in run("connect", "shpo", **typed("n")).err
 
@@ -269,7 +269,7 @@ def test_two_names_are_one_too_many(run, shop) -> None:
 
 
 @pytest.mark.parametrize("options", [("--port", "0"), ("--port", "70000"), ("--via", "meta")])
-def test_unfit_options_are_usage_errors(run, shop, options) -> None:
+def test_wrong_options_are_usage_errors(run, shop, options) -> None:
     assert run("connect", "shop", *options).code == 2
 
 
@@ -311,7 +311,7 @@ def test_a_step_that_is_not_settled_ends_the_walk(shop_added: None, end, code: i
     assert others.gone[0] == "signup"
 
 
-def test_a_refusal_of_meta_is_told_with_its_finding(shop_added: None) -> None:
+def test_a_refusal_of_meta_is_reported_with_its_finding(shop_added: None) -> None:
     refused = WindowFailed("no", "3441041")
     finding = checks.signup_reported(refused, "shop", "2026-11-07T12:00:00.000Z")
     done = walk(Steps(signup=StepResult(StepState.FAILED, findings=(finding,))))
@@ -411,7 +411,7 @@ YES = {"Connect `shop`": "yes"}
 
 @pytest.fixture
 def finished(stage, make_talker):
-    """A context of `shop`, whose first journey is over; the person says yes unless told."""
+    """A context of `shop`, whose first journey is over; the person says yes by default."""
     stage.channel(respondio_channel_id=4242)
 
     def context(answers: dict[str, str] | None = None, **more: Any) -> Context:
@@ -448,7 +448,7 @@ def send_with(stage, template: str, language: str) -> None:
         Broadcasts(state).set_status(broadcast_id, Status.COMPLETED)
 
 
-def test_the_four_steps_the_new_ids_and_the_templates_are_told_before_it_asks(
+def test_the_four_steps_the_new_ids_and_the_templates_are_shown_before_it_asks(
     stage, finished
 ) -> None:
     for template, language in (("offer", "en_US"), ("hello", "en"), ("offer", "en_US")):
@@ -465,7 +465,7 @@ def test_the_four_steps_the_new_ids_and_the_templates_are_told_before_it_asks(
     assert "make these templates again: hello/en, offer/en_US\n" in f"{answer}\n"
 
 
-def test_a_new_journey_begins_with_who_agreed_to_what(stage, finished) -> None:
+def test_a_new_journey_begins_with_the_agreement_and_the_person(stage, finished) -> None:
     context = finished()
 
     journey = begin_again(context)
@@ -483,7 +483,7 @@ def test_a_new_journey_begins_with_who_agreed_to_what(stage, finished) -> None:
     }
 
 
-def test_it_goes_the_same_way_unless_another_is_named(finished) -> None:
+def test_it_takes_the_same_way_unless_another_is_named(finished) -> None:
     assert begin_again(finished(), Route.SIGNUP).via is Route.SIGNUP
     assert begin_again(finished(via=Route.SIGNUP)).via is Route.SIGNUP
 
@@ -560,7 +560,7 @@ def test_a_partner_that_came_since_it_was_asked_is_shown_before_signup(
         ("PARTNER_ADDED", "and still is: broadcasts stop"),
     ],
 )
-def test_how_it_is_connected_now_is_told(stage, finished, event: str, said: str) -> None:
+def test_the_present_connection_is_shown(stage, finished, event: str, said: str) -> None:
     tell(stage, event, minutes_ago=2000, reason="PRIMARY_INACTIVITY")
     context = finished()
 
@@ -587,7 +587,7 @@ def test_the_old_ids_stay_with_the_channel_when_the_new_ones_are_written(stage, 
     assert after.former("phone_number_id") == ()
 
 
-def test_a_channel_that_was_let_go_is_restored_first_and_then_connected_again(
+def test_an_offboarded_channel_is_restored_first_and_then_connected_again(
     stage, finished, run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished()
@@ -651,7 +651,7 @@ def test_gone_through_twice_it_is_kept_once(stage, make_talker) -> None:
     assert stage.workspace.state.value("SELECT COUNT(*) FROM evidence") == 1
 
 
-def test_meta_s_own_time_counts_when_it_is_the_newer_one(stage, make_talker) -> None:
+def test_metas_own_time_counts_when_it_is_newer(stage, make_talker) -> None:
     stage.channel()
     stage.settle("signup", connected_at="2026-11-07T09:00:00.000Z", connected_source="respondio")
     stage.settle("proof", onboarded_at="2026-11-07T11:00:00.000Z", said_by="meta")
@@ -662,7 +662,7 @@ def test_meta_s_own_time_counts_when_it_is_the_newer_one(stage, make_talker) -> 
     assert outcome.answer["connected_source"] == "meta"
 
 
-def test_a_connection_of_long_ago_is_no_evidence(stage, make_talker) -> None:
+def test_a_connection_of_long_ago_is_not_evidence(stage, make_talker) -> None:
     stage.channel()
     stage.settle("signup", connected_at="2026-10-01T12:00:00.000Z", connected_source="respondio")
 
@@ -684,7 +684,7 @@ def test_a_newer_proof_decides_about_the_deadline(stage, make_talker) -> None:
     assert care_for(stage, make_talker).answer["deadline_at"] == DEADLINE
 
 
-def test_companions_are_to_be_linked_again_from_the_next_day(stage, make_talker) -> None:
+def test_companions_must_be_linked_again_from_the_next_day(stage, make_talker) -> None:
     stage.channel()
     channel = stage.context(None).channel
     before = stage.clock.now()
@@ -702,7 +702,7 @@ def test_companions_are_to_be_linked_again_from_the_next_day(stage, make_talker)
     assert [finding.id for finding in outcome.findings] == ["WX303"]
 
 
-def test_an_own_signup_also_has_a_window_and_its_progress(stage, make_talker) -> None:
+def test_embedded_signup_also_has_a_window_and_its_progress(stage, make_talker) -> None:
     stage.channel()
     stage.settle("signup", via=Route.SIGNUP)
     stage.clock.advance(60)

@@ -48,7 +48,7 @@ def test_a_channel_that_appears_is_offered_and_taken(at_respondio, make_talker) 
     assert any("Add Channel" in line for line in talker.shown)
 
 
-def test_one_that_was_there_before_is_taken_with_the_time_it_was_made(
+def test_an_earlier_channel_is_taken_with_the_time_of_its_creation(
     at_respondio, make_talker
 ) -> None:
     at_respondio.clock.advance(10 * 86_400)
@@ -62,7 +62,7 @@ def test_one_that_was_there_before_is_taken_with_the_time_it_was_made(
     assert "there is no channel `9` in this workspace" in talker.shown
 
 
-def test_the_new_ones_stand_first_then_those_that_look_like_whatsapp(
+def test_new_channels_come_first_then_those_that_look_like_whatsapp(
     at_respondio, make_talker
 ) -> None:
     talker = make_talker({"one of these": "no", "which one": str(RESPONDIO_WEBCHAT_ID)})
@@ -79,7 +79,7 @@ def test_the_new_ones_stand_first_then_those_that_look_like_whatsapp(
     assert channel_id(at_respondio) == RESPONDIO_WEBCHAT_ID  # any can be picked
 
 
-def test_a_walk_that_is_resumed_knows_what_was_there_when_it_began(
+def test_a_resumed_walk_knows_which_channels_existed_at_its_start(
     at_respondio, make_talker
 ) -> None:
     first = make_talker({"one of these": "no", "which one": ""})
@@ -179,7 +179,7 @@ def test_an_answer_that_takes_long_is_waited_for(at_meta, make_talker) -> None:
     assert at_meta.go("proof", proof, make_talker({})).state is StepState.SETTLED
 
 
-def test_while_meta_lags_it_is_asked_again_with_growing_pauses(at_meta, make_talker) -> None:
+def test_while_meta_is_late_it_is_asked_again_with_growing_pauses(at_meta, make_talker) -> None:
     shown(at_meta, is_on_biz_app=False, platform_type="NOT_APPLICABLE")
     talker = make_talker({})
 
@@ -194,7 +194,7 @@ def test_while_meta_lags_it_is_asked_again_with_growing_pauses(at_meta, make_tal
     assert at_meta.clock.slept == [5, 10, 20, 40, 60]
 
 
-def test_after_half_an_hour_it_stays_open_and_is_no_alarm(at_meta, make_talker) -> None:
+def test_after_half_an_hour_it_stays_open_without_an_alarm(at_meta, make_talker) -> None:
     shown(at_meta, is_on_biz_app=False)
 
     outcome = at_meta.go("proof", proof, make_talker({}))
@@ -246,7 +246,7 @@ def test_respond_io_is_found_among_the_apps_by_its_name(at_meta, make_talker) ->
     assert {"id": PARTNER_APP_ID, "name": "respond.io WA BSP"} in outcome.answer["apps"]
 
 
-def test_a_partner_that_is_not_seen_is_told_and_is_no_proof(at_meta, make_talker) -> None:
+def test_a_missing_partner_is_noted_and_proves_nothing(at_meta, make_talker) -> None:
     at_meta.world.subscribed_apps[WABA_ID] = []
 
     outcome = at_meta.go("partner", partner, make_talker({}))
@@ -256,7 +256,7 @@ def test_a_partner_that_is_not_seen_is_told_and_is_no_proof(at_meta, make_talker
     assert "signs, not proof" in str(outcome.note)
 
 
-def test_with_an_own_signup_the_own_app_is_looked_for(at_meta, make_talker) -> None:
+def test_with_embedded_signup_your_app_is_looked_for(at_meta, make_talker) -> None:
     outcome = at_meta.go("partner", partner, make_talker({}), via=Route.SIGNUP)
 
     assert (outcome.answer["expected"], outcome.answer["seen"]) == (APP_ID, True)
@@ -270,7 +270,7 @@ def test_an_account_the_token_may_not_see_skips_the_partner(at_meta, make_talker
     assert outcome.state is StepState.SKIPPED
 
 
-def test_an_echo_that_webhooks_tell_of_settles_it(at_meta, make_talker) -> None:
+def test_an_echo_in_the_webhooks_settles_the_step(at_meta, make_talker) -> None:
     talker = make_talker({})
 
     def typed() -> None:
@@ -349,7 +349,7 @@ def questions(stage, make_talker, answer: str) -> StepResult:
     return outcome
 
 
-def test_where_nothing_tells_of_messages_the_person_is_asked(stage, make_talker) -> None:
+def test_without_a_source_of_messages_the_person_is_asked(stage, make_talker) -> None:
     outcome = questions(stage, make_talker, "yes")
 
     assert (outcome.state, outcome.said_by) == (StepState.SETTLED, "bo")
@@ -357,11 +357,11 @@ def test_where_nothing_tells_of_messages_the_person_is_asked(stage, make_talker)
     assert stage.clock.slept == []
 
 
-def test_what_did_not_appear_is_an_answer_and_asked_again(stage, make_talker) -> None:
+def test_a_missing_echo_is_an_answer_and_is_asked_about_again(stage, make_talker) -> None:
     assert questions(stage, make_talker, "no").state is StepState.DECLINED
 
 
-def test_the_proof_can_be_left_out_which_is_kept_with_who_said_so(at_meta, make_talker) -> None:
+def test_the_proof_can_be_left_out_and_the_person_is_recorded(at_meta, make_talker) -> None:
     outcome = at_meta.go("echo-proof", echo_proof, make_talker({}), skip_proof=True)
 
     assert (outcome.state, outcome.said_by) == (StepState.SKIPPED, "bo")

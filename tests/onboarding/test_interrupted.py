@@ -161,7 +161,7 @@ def is_over(workspace: Workspace, channel_id: int) -> bool:
 
 
 def listen(world: World, workspace: Workspace) -> None:
-    """What Meta told comes in, as by a listener beside this program."""
+    """The webhooks of Meta come in, as by a listener beside this program."""
 
     from wacoex_cli.platforms.events import Source, Via
     from wacoex_cli.platforms.payloads import payload_of
@@ -185,7 +185,7 @@ def without_dates(value: Any) -> Any:
 
 
 def end_of(connecting: Connecting) -> dict[str, Any]:
-    """What is kept at the end, but for the times."""
+    """What is kept at the end, except the times."""
     with connecting.program() as workspace:
         state, channel = workspace.state, registry_channel(workspace)
         journey = Journeys(state).newest(channel.channel_id, JourneyKind.CONNECT)
@@ -209,7 +209,7 @@ def end_of(connecting: Connecting) -> dict[str, Any]:
 
 @pytest.fixture
 def begin(clock, make_talker, monkeypatch: pytest.MonkeyPatch):
-    """A journey that has not begun; with an own app its signup is done."""
+    """A journey that has not begun; with a Meta app its signup is done."""
     monkeypatch.setenv("LOGNAME", "bo")
 
     class MortalClock(type(clock)):  # type: ignore[misc]
@@ -315,7 +315,7 @@ def test_a_walk_that_is_killed_and_resumed_ends_the_same(
         assert all(times == 1 for times in calls.values())
         assert connecting.world.log.violations == []
         if found["unanswered"]:
-            # Killed between the claim and the answer: told as uncertain, and never repeated.
+            # Killed between the claim and the answer: reported as uncertain, never repeated.
             assert found["steps"].pop("sync")[0] in {StepState.SETTLED, StepState.SKIPPED}
             expected["steps"].pop("sync")
             found["steps"]["after-care"] = expected["steps"]["after-care"]

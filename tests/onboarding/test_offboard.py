@@ -73,7 +73,7 @@ class Fuse:
 
 
 class Person:
-    """Answers by what stands in the question, and does what it was told to do on the phone."""
+    """Answers by the words of the question, and does on the phone what a test asks for."""
 
     def __init__(self, answers: Mapping[str, str], fuse: Fuse) -> None:
         self.answers = answers
@@ -189,10 +189,10 @@ class Shop:
             who = person or Person(answers, fuse)
             return offboard(workspace, who, channel, JourneyOptions(**options))
 
-    def disconnect(self, *, is_told: bool = True, **values: Any) -> None:
-        """Somebody clicks; Meta tells it, or keeps it to itself."""
-        self.hear(remove_partner(self.world, **values).payloads if is_told else [])
-        if not is_told:
+    def disconnect(self, *, is_reported: bool = True, **values: Any) -> None:
+        """Somebody clicks; Meta reports it, or does not."""
+        self.hear(remove_partner(self.world, **values).payloads if is_reported else [])
+        if not is_reported:
             remove_partner(self.world, **values)
 
     def hear(self, payloads: Any) -> None:
@@ -249,7 +249,7 @@ def on_sleep(clock) -> Callable[[Callable[[], None]], None]:
     return register
 
 
-def test_a_channel_is_let_go_with_proof_and_a_receipt(shop: Shop, on_sleep) -> None:
+def test_a_channel_is_offboarded_with_proof_and_a_receipt(shop: Shop, on_sleep) -> None:
     on_sleep(lambda: shop.disconnect(reason="ACCOUNT_DISCONNECTED", initiated_by="USER"))
 
     done = shop.offboard()
@@ -266,7 +266,7 @@ def test_a_channel_is_let_go_with_proof_and_a_receipt(shop: Shop, on_sleep) -> N
         assert registry.known(state, "shop").archived_at
 
 
-def test_what_changes_and_what_does_not_is_told_before_the_name_is_typed(shop: Shop) -> None:
+def test_the_changes_are_shown_before_the_name_is_typed(shop: Shop) -> None:
     person = Person({"type the name": "shopp"}, Fuse())
 
     done = shop.offboard(person=person)
@@ -281,7 +281,7 @@ def test_what_changes_and_what_does_not_is_told_before_the_name_is_typed(shop: S
 
 @pytest.mark.parametrize("leaves", ["not_on_biz_app", "hidden"])
 def test_the_graph_proves_it_where_no_event_comes(shop: Shop, on_sleep, leaves: str) -> None:
-    on_sleep(lambda: shop.disconnect(is_told=False, leaves=leaves))
+    on_sleep(lambda: shop.disconnect(is_reported=False, leaves=leaves))
 
     done = shop.offboard()
 
@@ -305,7 +305,7 @@ def test_a_number_that_was_never_seen_proves_nothing_by_not_being_seen(shop: Sho
 
 
 def test_a_number_that_left_its_account_is_gone_although_it_was_never_seen(shop: Shop) -> None:
-    shop.disconnect(is_told=False, leaves="hidden")
+    shop.disconnect(is_reported=False, leaves="hidden")
 
     done = shop.offboard()
 
@@ -332,8 +332,8 @@ def test_a_respond_io_channel_that_never_was_there_proves_nothing(shop: Shop) ->
     assert shop.offboard().exit_code == 6
 
 
-def test_a_graph_that_stays_green_leaves_the_step_open_until_it_is_told(shop: Shop) -> None:
-    shop.disconnect(is_told=False, leaves="green")
+def test_a_graph_that_stays_green_leaves_the_step_open_until_an_event_comes(shop: Shop) -> None:
+    shop.disconnect(is_reported=False, leaves="green")
 
     waited = shop.offboard()
 
@@ -413,7 +413,7 @@ def test_a_loss_after_it_was_confirmed_is_asked_about_again(shop: Shop, options)
     assert shop.states()["what-changes"] == "open"
 
 
-def test_a_registration_anew_proves_no_offboarding(shop: Shop) -> None:
+def test_a_new_registration_proves_no_offboarding(shop: Shop) -> None:
     shop.disconnect(reason="USER_RE_REGISTERED", leaves="not_on_biz_app")
 
     assert shop.offboard({}, is_confirmed=True).exit_code == 5
@@ -457,7 +457,7 @@ def test_after_three_such_answers_the_step_stays_open_and_the_rest_is_named(shop
     assert done.splitlines()[1] == "  - What changes, confirmed by name"
 
 
-def test_a_refused_token_asks_for_a_persons_word(shop: Shop) -> None:
+def test_a_refused_token_asks_for_a_persons_confirmation(shop: Shop) -> None:
     shop.environ["WACOEX_META_TOKEN"] = "sandbox-token-of-nobody"
 
     done = shop.offboard()
@@ -509,7 +509,7 @@ def test_the_own_app_is_detached_only_when_it_is_asked_for(shop: Shop) -> None:
     assert [change.split(":")[0] for change in changes] == ["DELETE 127.0.0.1"]
 
 
-def test_an_unsubscription_that_cannot_be_done_is_told_before_anything(shop: Shop) -> None:
+def test_an_impossible_unsubscription_is_refused_before_the_first_step(shop: Shop) -> None:
     shop.without_meta()
 
     with pytest.raises(CredentialError):
@@ -557,7 +557,7 @@ def test_broadcasts_under_way_are_paused_and_planned_ones_named(shop: Shop) -> N
 
 
 def test_the_list_of_companions_knows_when_they_can_be_linked_again(shop: Shop) -> None:
-    shop.disconnect(is_told=False)
+    shop.disconnect(is_reported=False)
     shop.clock.advance(60)
     with shop.state() as state:
         channel = registry.known(state, "shop")
@@ -607,20 +607,20 @@ def kept(shop: Shop) -> dict[str, Any]:
 class Clicker(Person):
     """Disconnects once, as soon as the way is chosen."""
 
-    def __init__(self, fuse: Fuse, shop: Shop, is_told: bool) -> None:
+    def __init__(self, fuse: Fuse, shop: Shop, is_reported: bool) -> None:
         super().__init__(TYPED, fuse)
-        self._shop, self._is_told = shop, is_told
+        self._shop, self._is_reported = shop, is_reported
 
     def ask(self, question: str, *, flag: str) -> str:
         answer = super().ask(question, flag=flag)
         if "which way" in question and not self._shop.world.suspended:
-            self._shop.disconnect(is_told=self._is_told)
+            self._shop.disconnect(is_reported=self._is_reported)
         return answer
 
 
-@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize("is_reported", [True, False])
 def test_killed_at_any_moment_and_resumed_it_ends_the_same(
-    tmp_path: Path, clock, is_told: bool
+    tmp_path: Path, clock, is_reported: bool
 ) -> None:
     endings = []
     for kill_at in range(200):
@@ -631,9 +631,9 @@ def test_killed_at_any_moment_and_resumed_it_ends_the_same(
 
         fuse = Fuse(kill_at)
         with contextlib.suppress(Killed):
-            shop.offboard(person=Clicker(fuse, shop, is_told), fuse=fuse, unsubscribe=True)
+            shop.offboard(person=Clicker(fuse, shop, is_reported), fuse=fuse, unsubscribe=True)
         was_killed = fuse.left == -1
-        shop.offboard(person=Clicker(Fuse(), shop, is_told), unsubscribe=True)
+        shop.offboard(person=Clicker(Fuse(), shop, is_reported), unsubscribe=True)
 
         endings.append(kept(shop))
         assert world.log.violations == []
@@ -717,7 +717,7 @@ def test_the_receipt_is_shown_again_afterwards(run, served: World) -> None:
     assert first.data["dry_run"] is False
 
 
-def test_without_a_terminal_it_wants_to_be_told_yes(run, served: World) -> None:
+def test_without_a_terminal_it_needs_yes(run, served: World) -> None:
     run("channel", "add", "shop", "--phone", PHONE, *ADD)
 
     done = run("offboard", "shop", "--json")
@@ -726,7 +726,7 @@ def test_without_a_terminal_it_wants_to_be_told_yes(run, served: World) -> None:
     assert "--yes" in done.envelope["errors"][0]["hint"]
 
 
-def test_a_dry_run_tells_both_ways_and_asks_nothing(run, served: World) -> None:
+def test_a_dry_run_shows_both_ways_and_asks_nothing(run, served: World) -> None:
     run("channel", "add", "shop", "--phone", PHONE, *ADD)
 
     done = run("offboard", "shop", "-n")
@@ -740,7 +740,7 @@ def test_a_dry_run_tells_both_ways_and_asks_nothing(run, served: World) -> None:
     assert {step["state"] for step in result["steps"]} == {"open"}
 
 
-def test_a_channel_that_was_archived_otherwise_is_not_offboarded(run) -> None:
+def test_a_channel_archived_in_another_way_is_not_offboarded(run) -> None:
     run("channel", "add", "shop", "--phone", PHONE)
     run("channel", "remove", "shop", "--yes")
 

@@ -46,7 +46,7 @@ NEW = ["2.25.3", "y", "n"]
 
 
 class Person:
-    """Answers in order, and remembers what was asked and told."""
+    """Answers in order, and remembers the questions and the notes."""
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
@@ -140,7 +140,7 @@ def _step(action: Any) -> str:
     return str(action.__name__).replace("_", "-")
 
 
-def test_a_mobile_number_is_settled_without_a_word(go: Go) -> None:
+def test_a_mobile_number_is_settled_without_a_message(go: Go) -> None:
     person = Person()
 
     outcome = go(connect.number, person, phone="+65 9123 4567")
@@ -163,7 +163,7 @@ def test_a_number_that_is_not_mobile_is_warned_about_and_taken(
     assert shown in person.shown[0]
 
 
-def test_eligibility_keeps_what_was_said_and_by_whom(go: Go) -> None:
+def test_eligibility_keeps_the_answers_and_the_person(go: Go) -> None:
     outcome = go(connect.eligibility, Person(*NEW))
 
     assert outcome.state is StepState.SETTLED
@@ -184,7 +184,7 @@ def test_an_old_app_fails_the_step_with_its_finding(go: Go) -> None:
     assert [finding.id for finding in outcome.findings] == ["WX603"]
 
 
-def test_a_version_is_asked_for_again_until_it_is_one(go: Go) -> None:
+def test_a_version_is_asked_for_again_until_it_is_valid(go: Go) -> None:
     person = Person("the new one", "", "2.25.3", "y", "n")
 
     assert go(connect.eligibility, person).state is StepState.SETTLED
@@ -197,7 +197,7 @@ def test_without_a_version_the_step_stays_open(go: Go) -> None:
     assert (outcome.state, outcome.answer) == (StepState.OPEN, {})
 
 
-def test_a_country_opened_lately_is_told_with_the_date_and_blocks_nothing(go: Go) -> None:
+def test_a_recently_opened_country_is_shown_with_the_date_and_blocks_nothing(go: Go) -> None:
     person = Person(*NEW)
 
     outcome = go(connect.eligibility, person, phone="+2348031234567")
@@ -278,11 +278,13 @@ def test_nobody_else_holding_the_number_settles_the_step(go: Go) -> None:
     assert "a partner other than respond.io" in person.questions[0]
 
 
-def test_respond_io_is_no_other_partner_of_a_channel_that_goes_there(token: None, go: Go) -> None:
+def test_respond_io_is_not_another_partner_of_a_channel_that_goes_there(
+    token: None, go: Go
+) -> None:
     assert go(connect.other_partner, Person("n"), waba_id=WABA_ID).answer["seen"] == []
 
 
-def test_what_meta_shows_of_another_partner_is_shown_and_kept(token: None, go: Go) -> None:
+def test_another_partner_that_meta_reports_is_shown_and_kept(token: None, go: Go) -> None:
     person = Person("y", "y")
 
     outcome = go(connect.other_partner, person, via=Route.SIGNUP, waba_id=WABA_ID)
@@ -338,7 +340,7 @@ def test_changes_can_be_acknowledged_one_by_one(go: Go) -> None:
     assert len(person.questions) == 1 + len(rows)
 
 
-def test_what_is_not_acknowledged_is_asked_again_and_nothing_else(go: Go) -> None:
+def test_only_unacknowledged_changes_are_asked_about_again(go: Go) -> None:
     rows = checks.app_changes(Route.RESPONDIO)
     first = go(connect.changes, Person("", "n", *["y"] * (len(rows) - 1)))
     person = Person("yes")
@@ -388,16 +390,16 @@ def test_an_app_below_2_24_17_is_too_old(version: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["2.24.17", "v2.24.17.79", "2.25", "2.26.1.5", "3.0"])
-def test_2_24_17_and_newer_are_fit(version: str) -> None:
+def test_2_24_17_and_newer_are_new_enough(version: str) -> None:
     assert found("eligibility", GOOD | {"app_version": version}) == []
 
 
 @pytest.mark.parametrize("text", ["", "new", "2", "2.x", "2.24.17 beta", "2..3"])
-def test_what_is_no_version_is_not_guessed(text: str) -> None:
+def test_a_wrong_version_is_not_guessed(text: str) -> None:
     assert version_in(text) is None
 
 
-def test_a_number_that_is_hardly_used_is_told_about_but_not_stopped() -> None:
+def test_a_number_that_is_hardly_used_is_only_information() -> None:
     assert ids("eligibility", **GOOD | {"in_real_use": False}) == [("WX601", Severity.INFO)]
 
 
@@ -410,7 +412,7 @@ def test_a_country_that_older_lists_exclude_is_a_warning_with_a_date(phone: str)
 
 
 @pytest.mark.parametrize("phone", ["+20100000000", "+254700000000", "+14155550100"])
-def test_other_countries_are_no_matter(phone: str) -> None:
+def test_other_countries_cause_no_finding(phone: str) -> None:
     assert lately_opened(phone) is None
 
 
@@ -439,7 +441,7 @@ def test_another_partner_leads_to_the_four_steps() -> None:
     assert [fact.said_by for fact in finding.evidence] == ["bo said", "Meta"]
 
 
-def test_a_partner_that_is_taken_off_is_no_finding() -> None:
+def test_a_partner_that_is_taken_off_causes_no_finding() -> None:
     assert ids("other-partner", other_partner=True, cleared=True) == []
     assert ids("other-partner", other_partner=False) == []
 
@@ -451,14 +453,14 @@ def test_the_refusal_over_a_payment_method_is_critical() -> None:
     assert finding.remedy == checks.four_steps()
 
 
-def test_features_nobody_has_acknowledged_are_told() -> None:
+def test_unacknowledged_features_are_listed() -> None:
     [finding] = checks.check_records({}, "shop", AT)
 
     assert (finding.id, finding.severity) == ("WX606", Severity.INFO)
     assert all(feature.title in finding.evidence[0].text for feature in features())
 
 
-def test_only_what_is_left_of_the_features_is_told() -> None:
+def test_only_the_remaining_features_are_listed() -> None:
     done = [feature.id for feature in features()[1:]]
     record = Record("changes", StepState.OPEN, AT, "bo", {"acknowledged": done})
 
@@ -467,12 +469,12 @@ def test_only_what_is_left_of_the_features_is_told() -> None:
     assert finding.evidence[0].text == "not acknowledged: broadcast lists"
 
 
-def test_a_badge_is_to_be_looked_after() -> None:
+def test_a_pending_badge_is_a_finding() -> None:
     assert ids("eligibility", **GOOD, meta_verified=True) == [("WX607", Severity.INFO)]
     assert ids("eligibility", **GOOD, meta_verified=False) == []
 
 
-def test_after_signup_only_the_badge_is_left_to_look_after() -> None:
+def test_after_signup_only_the_badge_is_a_finding() -> None:
     answer = GOOD | {"in_real_use": False, "meta_verified": True}
     records = {
         "eligibility": Record("eligibility", StepState.SETTLED, AT, "bo", answer),
@@ -482,7 +484,7 @@ def test_after_signup_only_the_badge_is_left_to_look_after() -> None:
     assert [record.id for record in checks.check_records(records, "shop", AT)] == ["WX607"]
 
 
-def test_both_statements_about_editing_are_told() -> None:
+def test_both_statements_about_editing_are_given() -> None:
     [row] = [feature for feature in features() if feature.id == "edit-revoke"]
 
     page = catalogue.find("features")

@@ -67,7 +67,9 @@ def test_a_healthy_channel_has_its_partner_and_no_finding(run: Run, shop: str) -
     assert all(entry["source"] == "meta" and entry["observed_at"] for entry in answer["evidence"])
 
 
-def test_a_person_reads_the_evidence_and_that_it_is_no_proof(run: Run, shop: str) -> None:
+def test_a_person_reads_the_evidence_and_that_it_does_not_prove_anything(
+    run: Run, shop: str
+) -> None:
     outcome = run("partner", "check", shop, tty=True)
 
     assert "respond.io WA BSP" in outcome.out
@@ -107,7 +109,7 @@ def test_while_whatsapp_reconnects_the_only_advice_is_to_wait(
     assert "connect the number again" not in " ".join(found["remedy"])
 
 
-def test_an_override_of_our_own_app_is_told(run: Run, shop: str, world: World) -> None:
+def test_an_override_to_another_address_is_a_finding(run: Run, shop: str, world: World) -> None:
     world.subscribed_apps[WABA_ID][1]["override_callback_uri"] = "https://other.example/hook"
 
     outcome = run("partner", "check", "--json")
@@ -146,7 +148,7 @@ def test_a_number_under_another_id_is_found(run: Run, shop: str, world: World) -
     assert the_partner(outcome)["drift"][0]["use"] == PHONE_NUMBER_ID
 
 
-def test_a_restriction_that_was_told_is_a_finding_until_it_ends(run: Run, shop: str) -> None:
+def test_a_reported_restriction_is_a_finding_until_it_ends(run: Run, shop: str) -> None:
     ends = int(time.time()) + 3600
     info = [{"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING", "expiration": ends}]
     update = account_update("ACCOUNT_RESTRICTION", restriction_info=info)
@@ -259,7 +261,7 @@ def test_without_the_token_it_needs_a_channel_is_not_checked(
     assert [error["code"] for error in outcome.envelope["errors"]] == ["credentials_missing"]
 
 
-def test_what_channels_share_is_asked_once(run: Run, shop: str, world: World) -> None:
+def test_facts_that_channels_share_are_read_once(run: Run, shop: str, world: World) -> None:
     options = ["--phone-number-id", SECOND_PHONE_NUMBER_ID, "--waba-id", WABA_ID]
     assert run("channel", "add", "second", "--phone", SECOND_PHONE, *options).code == 0
 

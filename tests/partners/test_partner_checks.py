@@ -65,7 +65,7 @@ def test_a_missing_partner_is_critical_and_the_way_back_leads_through_whatsapp_m
     assert AGAIN in found.remedy[1]
 
 
-def test_an_app_that_looks_like_the_partner_is_offered_as_the_one_that_is_meant() -> None:
+def test_an_app_that_looks_like_the_partner_is_offered_as_the_likely_one() -> None:
     [found] = partner_findings(seen(PARTNER), partner=Expected("7"))
 
     assert "channel edit shop --partner-app-id 2" in found.remedy[0]
@@ -83,7 +83,7 @@ def test_an_app_that_looks_like_the_partner_is_offered_as_the_one_that_is_meant(
         (lost(timedelta(hours=5), ConnectionState.RECONNECTING), "first do what WX204 says"),
     ],
 )
-def test_nobody_is_told_to_connect_again_while_the_partner_may_come_back(
+def test_the_remedy_is_to_wait_while_the_partner_may_come_back(
     connection: Connection, first: str
 ) -> None:
     [found] = partner_findings(seen(OWN), connection)
@@ -109,7 +109,7 @@ def test_an_answer_that_did_not_come_is_unknown_and_no_access_is_nothing() -> No
     assert partner_findings(AppsSeen(SEEN_AT, why="there is no token")) == []
 
 
-def test_who_is_expected_follows_from_the_channel() -> None:
+def test_the_channel_decides_which_partner_is_expected() -> None:
     at_respondio = Channel("+6560000001", respondio_channel_id=7)
 
     assert rule.expected(Channel("+6560000001")).label == "respond.io"
@@ -168,7 +168,7 @@ def overrides(
         (App("1", "our tool", "not an address"), Severity.WARNING),
     ],
 )
-def test_an_override_that_leads_elsewhere_is_told(app: App, severity: Severity) -> None:
+def test_an_override_that_leads_elsewhere_is_a_finding(app: App, severity: Severity) -> None:
     [found] = overrides(app)
 
     assert (found.id, found.severity) == ("WX205", severity)
@@ -185,7 +185,7 @@ def test_an_override_that_leads_elsewhere_is_told(app: App, severity: Severity) 
         App("1", "our tool", "https://hooks.shop.example/other"),
     ],
 )
-def test_an_override_that_leads_home_is_none(app: App) -> None:
+def test_an_override_that_leads_home_causes_no_finding(app: App) -> None:
     assert overrides(app) == []
 
 
@@ -195,7 +195,7 @@ def test_an_address_that_only_looks_like_the_partner_is_elsewhere() -> None:
     assert [override.id for override in overrides(fake)] == ["WX205"]
 
 
-def test_the_callback_of_the_number_goes_before_the_one_of_the_account() -> None:
+def test_the_callback_of_the_number_overrides_that_of_the_account() -> None:
     webhooks = {
         "application": "https://app.bsp.example/a",
         "whatsapp_business_account": "https://account.example/a",
@@ -213,7 +213,7 @@ def test_the_callback_of_the_number_goes_before_the_one_of_the_account() -> None
 
 
 @pytest.mark.parametrize("webhooks", [{}, [], "text", {"phone_number": None}, {"phone_number": 7}])
-def test_a_configuration_of_another_form_is_no_override(webhooks: Any) -> None:
+def test_a_configuration_of_another_form_is_not_an_override(webhooks: Any) -> None:
     assert overrides(PARTNER, webhooks=webhooks) == []
 
 
@@ -223,7 +223,7 @@ def handover(days: float, old: str | None = None, new: str | None = None) -> Eve
     return Event(f"meta:handover:{at}", Kind.HANDOVER, Source.META, at, data=data)
 
 
-def test_nothing_heard_of_another_responder_is_no_finding() -> None:
+def test_no_sign_of_another_responder_causes_no_finding() -> None:
     assert check_routing(Routed(), Expected(), "shop") == []
 
 
@@ -325,7 +325,7 @@ def test_a_channel_that_is_gone_is_critical() -> None:
 
 
 @pytest.mark.parametrize(("number", "which"), [(9, "no channel of wacoex"), (5, "an earlier id")])
-def test_the_one_channel_that_may_be_it_is_offered(number: int, which: str) -> None:
+def test_the_only_possible_channel_is_offered(number: int, which: str) -> None:
     drifts = at_respondio(whatsapp(number), WEBCHAT)
 
     found = found_for(drifts)
@@ -335,19 +335,19 @@ def test_the_one_channel_that_may_be_it_is_offered(number: int, which: str) -> N
     assert f"channel edit shop --respondio-channel-id {number}`" in found.remedy[0]
 
 
-def test_of_several_none_is_guessed() -> None:
+def test_of_several_channels_none_is_guessed() -> None:
     [first] = at_respondio(whatsapp(9), whatsapp(10))
 
     assert (first.kind, first.use) == (DriftKind.GONE, None)
 
 
-def test_a_channel_of_another_kind_is_another_one() -> None:
+def test_a_channel_of_another_kind_does_not_match() -> None:
     drifts = rule.at_respondio(SHOP, WorkspaceList(AT, (WorkspaceChannel(7, "Site", "webchat"),)))
 
     assert found_for(drifts).severity is Severity.WARNING
 
 
-def test_an_earlier_channel_that_is_still_there_is_told_and_no_finding() -> None:
+def test_an_earlier_channel_that_still_exists_is_shown_but_no_finding() -> None:
     drifts = at_respondio(whatsapp(7), whatsapp(5))
 
     assert [drift.kind for drift in drifts] == [DriftKind.FORMER]
@@ -440,7 +440,7 @@ def severity(*events: AccountEvent, **more: Any) -> Severity | None:
     return found[0].severity if found else None
 
 
-def test_a_restriction_tells_what_it_stops_and_until_when() -> None:
+def test_a_restriction_says_what_it_stops_and_until_when() -> None:
     [found] = check(restriction(BROADCASTS, 3), values={"status": "CONNECTED"})
 
     assert found.severity is Severity.CRITICAL
@@ -468,7 +468,7 @@ def test_each_restriction_is_as_bad_as_what_it_stops(
     assert severity(restriction(name, days)) is expected
 
 
-def test_the_newest_word_on_a_restriction_counts() -> None:
+def test_the_newest_event_about_a_restriction_counts() -> None:
     lifted = restriction(BROADCASTS, -0.5, days_ago=0.4)
 
     assert severity(restriction(BROADCASTS, 5), lifted) is None
@@ -490,7 +490,7 @@ def test_a_disabled_account_is_critical_until_it_is_reinstated(
     assert severity(ban("DISABLE", days_ago=200), ban(state, days_ago=2)) is expected
 
 
-def test_an_account_that_was_connected_later_is_not_disabled_any_more() -> None:
+def test_an_account_that_was_connected_later_is_no_longer_disabled() -> None:
     gone = [ban("DISABLE", days_ago=9), answered("ACCOUNT_DELETED", days_ago=8)]
 
     assert severity(*gone) is Severity.CRITICAL
@@ -516,13 +516,13 @@ def test_a_violation_is_a_warning_for_30_days() -> None:
         ("SOMETHING_NEW", None, None),
     ],
 )
-def test_a_template_that_meta_withdraws_is_told(
+def test_a_template_that_meta_withdraws_is_a_finding(
     event: str, reason: str | None, expected: Severity | None
 ) -> None:
     assert severity(templates=(template(event, reason=reason),)) is expected
 
 
-def test_a_template_that_is_back_is_not() -> None:
+def test_a_template_that_is_back_causes_no_finding() -> None:
     back = template("REINSTATED", days_ago=0.5)
 
     assert severity(templates=(back, template("DISABLED"))) is None
@@ -538,7 +538,7 @@ def test_a_template_that_is_back_is_not() -> None:
         ({"waba.status": {}, "waba.account_review_status": []}, None),
     ],
 )
-def test_what_the_account_says_of_itself_counts_too(
+def test_the_status_of_the_account_itself_counts_too(
     values: dict[str, Any], expected: Severity | None
 ) -> None:
     assert severity(values=values) is expected
@@ -556,7 +556,7 @@ def test_what_the_account_says_of_itself_counts_too(
     ],
 )
 @pytest.mark.parametrize("event", ["ACCOUNT_RESTRICTION", "DISABLED_UPDATE"])
-def test_what_cannot_be_read_is_unknown_and_no_crash(event: str, data: dict[str, Any]) -> None:
+def test_unreadable_values_are_unknown_and_cause_no_crash(event: str, data: dict[str, Any]) -> None:
     assert severity(answered(event, **data)) is Severity.UNKNOWN
 
 

@@ -29,7 +29,7 @@ def logged() -> list[str]:
 
 @pytest.fixture
 def answering(requests) -> Callable[..., httpx.MockTransport]:
-    """A server with the answers that will come, the last one for ever."""
+    """A server with the answers that will come, the last one without end."""
 
     def make(answers: Sequence[httpx.Response | Exception]) -> httpx.MockTransport:
         waiting = list(answers)
@@ -48,7 +48,7 @@ def answering(requests) -> Callable[..., httpx.MockTransport]:
 
 @pytest.fixture
 def client(clock, answering, logged) -> Callable[..., Any]:
-    """Use a client with the answers that will come, the last one for ever."""
+    """Use a client with the answers that will come, the last one without end."""
 
     def run(use: Callable[[RespondIO], Any], *answers: httpx.Response | Exception) -> Any:
         http = Http(clock, log=logged.append, transport=answering(answers))

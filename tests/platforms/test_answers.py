@@ -44,7 +44,7 @@ def test_an_answer_is_understood() -> None:
         {"expires_at": True, "data_access_expires_at": None, "scopes": None},
     ],
 )
-def test_what_cannot_be_understood_is_unknown(said: dict[str, object]) -> None:
+def test_an_answer_that_cannot_be_understood_is_unknown(said: dict[str, object]) -> None:
     assert access_token_in(said) == AccessToken()
     assert AccessToken().warnings(NOW) == []
 

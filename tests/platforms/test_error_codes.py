@@ -58,13 +58,13 @@ def test_every_code_has_words_of_its_own(code: int) -> None:
     assert found.action.endswith(".")
 
 
-def test_the_titles_that_people_paste_stand_with_their_code() -> None:
+def test_the_titles_that_people_paste_are_kept_with_their_code() -> None:
     assert classify(131026).titles[0] == "Message undeliverable"
     titles = [title for code in known_codes() for title in classify(code).titles]
     assert len(titles) == len(set(titles)) > 70
 
 
-def test_a_code_that_was_only_seen_says_so() -> None:
+def test_codes_without_documentation_are_marked() -> None:
     assert [code for code in known_codes() if not classify(code).is_listed] == [
         *(131030, 131044, 132008, 138024, 138025, 141002, 141006, 141010),
         *(2494010, 2494029, 2655121),
@@ -141,7 +141,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_title_is_found_however_it_is_pasted(form: str) -> None:
+def test_every_title_is_found_in_any_pasted_form(form: str) -> None:
     assert len(TITLES) > 120
     for code, subcode, title in TITLES:
         text = FORMS[form].format(code=code, title=title, title_in_capitals=title.upper())
@@ -235,5 +235,5 @@ def test_each_flag_is_set_for_exactly_its_codes(flag: str, codes: Collection[int
         (80007, "account"),
     ],
 )
-def test_a_code_says_whom_it_hits(code: int, scope: str) -> None:
+def test_a_code_says_whom_it_concerns(code: int, scope: str) -> None:
     assert classify(code).scope == scope

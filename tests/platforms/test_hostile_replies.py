@@ -108,7 +108,7 @@ def is_storable(value: Any) -> bool:
 @example(body={"error": {"code": "9" * 5000}}, wait="", usage="", status=400)
 @example(body={"error": {"code": 10**300}}, wait="", usage="", status=400)
 @example(body={"error": {"code": 4, "message": HALF_A_CHARACTER}}, wait="", usage="", status=400)
-def test_a_reply_to_a_send_can_be_judged_and_stored_whatever_was_answered(
+def test_any_reply_to_a_send_can_be_judged_and_stored(
     body: object, wait: str, usage: str, status: int
 ) -> None:
     headers = {
@@ -151,9 +151,7 @@ def test_a_wait_is_finite_and_a_date_can_be_counted_with(text: str) -> None:
     ],
     ids=["twice", "NaN", "1e999", "deep", "digits", "objects", "utf-16", "no utf-8", "halves"],
 )
-def test_json_that_is_none_or_too_much_of_it_is_no_usable_answer(
-    body: bytes, kind: type[Reply]
-) -> None:
+def test_broken_or_too_deep_json_is_not_a_usable_answer(body: bytes, kind: type[Reply]) -> None:
     reply = replies(httpx.Response(200, content=body))[0]
 
     assert isinstance(reply, kind)
@@ -161,7 +159,7 @@ def test_json_that_is_none_or_too_much_of_it_is_no_usable_answer(
         assert reply.message == "? 😀"
 
 
-def test_a_list_without_end_is_an_error_and_not_read_for_ever() -> None:
+def test_a_list_without_end_is_an_error() -> None:
     pages = 0
 
     def more(request: httpx.Request) -> httpx.Response:

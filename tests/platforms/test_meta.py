@@ -42,7 +42,7 @@ def problem(code: object, subcode: int | None = None, message: str = "no") -> di
 
 @pytest.fixture
 def call(clock, answering):
-    """Call a method of Meta with the answers that will come, the last one for ever."""
+    """Call a method of Meta with the answers that will come, the last one without end."""
 
     def run(
         method: str,
@@ -233,7 +233,7 @@ def test_a_held_message_without_a_wa_id_is_taken_too(reply_to) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 429, 500])
-def test_an_error_code_is_a_refusal_whatever_the_status(reply_to, status: int) -> None:
+def test_an_error_code_is_a_refusal_at_any_http_status(reply_to, status: int) -> None:
     assert reply_to(httpx.Response(status, json=problem(130429, 7))) == Refused(
         code=130429,
         subcode=7,
@@ -390,7 +390,7 @@ def test_a_template_is_created_in_one_single_try(call, requests, answer, code) -
     assert caught.value.code == code
 
 
-def test_what_meta_says_of_a_template_for_a_person_is_kept(call) -> None:
+def test_the_texts_of_meta_about_a_template_are_kept(call) -> None:
     error = problem(100, 2388299)["error"]
     words = {"error_user_title": "Leading Params", "error_user_msg": "Not at the start."}
     with pytest.raises(RefusedError) as caught:

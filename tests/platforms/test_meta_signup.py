@@ -100,7 +100,7 @@ def test_a_code_whose_answer_got_lost_is_not_shown_again(clock: Any) -> None:
         (httpx.Response(502, text="<html>"), TemporaryError),
     ],
 )
-def test_whatever_else_comes_is_told_without_secrets(
+def test_any_other_answer_is_reported_without_secrets(
     clock: Any, answer: httpx.Response, kind: type[WacoexError]
 ) -> None:
     meta = Meta(clock, lambda request: answer)

@@ -56,7 +56,7 @@ def test_it_posts_once_and_gives_the_request_id(ask) -> None:
         httpx.ReadTimeout("late"),
     ],
 )
-def test_what_says_nothing_is_unclear_and_is_not_tried_again(ask, answer) -> None:
+def test_an_unusable_answer_is_unclear_and_is_not_tried_again(ask, answer) -> None:
     reply, requests = ask(answer)
 
     assert isinstance(reply, Unclear)

@@ -60,14 +60,14 @@ def test_a_log_line_hides_most_of_a_number(client, logged) -> None:
     assert "91000001" not in logged[0]
 
 
-def test_a_log_line_masks_numbers_in_whatever_path(client, logged, masked_texts) -> None:
+def test_a_log_line_masks_numbers_in_any_path(client, logged, masked_texts) -> None:
     for text in masked_texts:
         if re.fullmatch(r"[+\w.@]+", text):
             client(lambda respondio, contact=text: respondio.list_messages(contact), page())
             assert f"/contact/{masked_texts[text]}/message" in logged[-1]
 
 
-def test_of_the_next_page_only_the_cursor_is_taken(client, requests) -> None:
+def test_only_the_cursor_of_the_next_page_is_used(client, requests) -> None:
     elsewhere = "https://elsewhere.example/steal?cursorId=17"
 
     async def two(respondio: RespondIO) -> None:
@@ -159,7 +159,7 @@ def test_failures_have_a_kind_a_code_and_a_hint(client, answer, kind, code: str)
     assert caught.value.hint
 
 
-def test_what_respondio_says_is_kept_without_the_token(client) -> None:
+def test_the_text_of_respondio_is_kept_without_the_token(client) -> None:
     with pytest.raises(RefusedError) as caught:
         client(messages, refusal(400, f"bad {TOKEN}"))
 
@@ -174,7 +174,7 @@ def test_retry_after_is_obeyed(client, clock, requests) -> None:
     assert clock.slept == [7.0]
 
 
-def test_a_long_wait_is_told_instead_of_waited_for(client, clock, requests) -> None:
+def test_a_long_wait_is_an_error_with_the_seconds(client, clock, requests) -> None:
     with pytest.raises(TemporaryError) as caught:
         client(messages, refusal(429, **{"Retry-After": "600"}))
 
@@ -182,7 +182,7 @@ def test_a_long_wait_is_told_instead_of_waited_for(client, clock, requests) -> N
     assert len(requests) == 1
 
 
-def test_five_calls_a_second_until_the_headers_tell_more(client, clock) -> None:
+def test_five_calls_a_second_until_the_headers_state_more(client, clock) -> None:
     async def four(respondio: RespondIO) -> list[float]:
         rates = []
         for _ in range(4):
@@ -235,7 +235,7 @@ def test_a_second_that_others_used_up_is_waited_out(client, clock) -> None:
 
 
 @given(limit=st.text(max_size=8), remaining=st.text(max_size=8))
-def test_no_header_stops_or_unleashes_the_client(limit: str, remaining: str) -> None:
+def test_no_header_stops_the_client_or_removes_its_limit(limit: str, remaining: str) -> None:
     headers = {"x-ratelimit-limit": limit, "x-ratelimit-remaining": remaining}
 
     pace, wait = take_slot(learn(Pace(), headers, now=100.0), now=100.0)
@@ -248,7 +248,7 @@ def test_no_header_stops_or_unleashes_the_client(limit: str, remaining: str) -> 
     limits=st.lists(st.sampled_from(["", "1", "5", "20", "500"]), max_size=30),
     waits=st.lists(st.floats(0, 0.3), min_size=30, max_size=30),
 )
-def test_two_calls_are_never_closer_than_the_pace_in_force(
+def test_two_calls_are_never_closer_than_the_current_pace(
     limits: list[str], waits: list[float]
 ) -> None:
     pace, now, left_at = Pace(), 100.0, float("-inf")

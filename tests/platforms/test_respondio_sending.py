@@ -70,7 +70,9 @@ def test_a_message_is_posted_to_the_contact_and_known_by_its_id(client, requests
     ],
     ids=lambda value: str(getattr(value, "status_code", "")),
 )
-def test_what_was_not_taken_is_declined_in_its_own_words(client, requests, answer, reply) -> None:
+def test_a_refused_message_is_declined_with_the_text_of_respondio(
+    client, requests, answer, reply
+) -> None:
     assert client(sending, answer) == reply
     assert len(requests) == 1
 
@@ -90,7 +92,7 @@ def test_what_was_not_taken_is_declined_in_its_own_words(client, requests, answe
         (httpx.RemoteProtocolError("gone"), "the connection broke"),
     ],
 )
-def test_what_may_have_been_taken_is_unclear_and_never_posted_again(
+def test_a_message_that_may_have_been_taken_is_unclear_and_never_posted_again(
     client, requests, answer, reason: str
 ) -> None:
     assert client(sending, answer) == Unclear(reason)
@@ -102,7 +104,7 @@ def test_a_connection_that_was_never_made_sent_nothing(client, requests) -> None
     assert len(requests) == 1
 
 
-def test_the_token_is_not_in_what_is_said(client) -> None:
+def test_the_token_is_in_no_message(client) -> None:
     assert client(sending, said(400, f"bad {TOKEN}")) == Declined(400, "bad ****")
 
 
@@ -122,10 +124,10 @@ def test_only_a_2xx_with_an_id_is_taken_and_no_5xx_is_ever_declined(
 
 def test_sending_waits_for_no_turn_and_learns_from_every_answer(client, clock) -> None:
     async def three(respondio: RespondIO) -> list[float | None]:
-        answer = [respondio.told_limit(SENDING)]
+        answer = [respondio.stated_limit(SENDING)]
         for _ in range(3):
             await respondio.send_message(ANA, BODY)
-            answer.append(respondio.told_limit(SENDING))
+            answer.append(respondio.stated_limit(SENDING))
         return answer
 
     limits = [said(429, **{"X-RateLimit-Limit": text}) for text in ("8", "200", "12")]
@@ -134,10 +136,10 @@ def test_sending_waits_for_no_turn_and_learns_from_every_answer(client, clock) -
     assert clock.slept == []
 
 
-def test_a_limit_is_not_told_until_an_answer_names_one(client) -> None:
+def test_a_limit_is_unknown_until_an_answer_states_one(client) -> None:
     async def first(respondio: RespondIO) -> float | None:
         await respondio.send_message(ANA, BODY)
-        return respondio.told_limit(SENDING)
+        return respondio.stated_limit(SENDING)
 
     assert client(first, httpx.Response(200, json={"messageId": 1})) is None
 
@@ -172,7 +174,7 @@ def test_a_creation_that_took_after_all_is_not_tried_again(client, requests, fou
     assert [request.method for request in requests] == ["POST", "GET"]
 
 
-def test_a_creation_that_never_becomes_clear_is_told(client, requests) -> None:
+def test_a_creation_that_never_becomes_clear_is_an_error(client, requests) -> None:
     answers = [answer for _ in range(3) for answer in (SILENCE, said(404))]
 
     with pytest.raises(TemporaryError) as caught:
@@ -192,7 +194,7 @@ def test_a_creation_that_never_becomes_clear_is_told(client, requests) -> None:
         (said(449), TemporaryError),
     ],
 )
-def test_a_creation_that_is_refused_is_told_at_once(client, requests, answer, kind) -> None:
+def test_a_refused_creation_is_an_error_at_once(client, requests, answer, kind) -> None:
     with pytest.raises(kind):
         client(creating, answer)
 
@@ -233,7 +235,7 @@ def test_templates_are_looked_for_on_the_other_path_too(client, requests, absent
     assert requests[1].url.path == "/v2/space/channel/12/mtm"
 
 
-def test_other_refusals_of_a_template_list_are_told(client, requests) -> None:
+def test_other_refusals_of_a_template_list_are_errors(client, requests) -> None:
     with pytest.raises(CredentialError):
         client(lambda it: it.templates(12), said(401))
 

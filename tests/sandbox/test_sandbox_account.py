@@ -40,13 +40,13 @@ def control(call: Call) -> Callable[..., dict[str, Any]]:
     return run
 
 
-def last_told(world: World) -> tuple[dict[str, Any], int]:
+def last_update(world: World) -> tuple[dict[str, Any], int]:
     """The value of the newest account update, and when it happened."""
     for payload in reversed(world.outbox.emitted(world.monotonic())):
         entry = payload["entry"][0]
         if entry["changes"][0]["field"] == "account_update":
             return entry["changes"][0]["value"], entry["time"]
-    raise AssertionError("no account update was told")
+    raise AssertionError("no account update was sent")
 
 
 def test_a_fresh_number_was_onboarded_three_days_ago(call: Call, world: World) -> None:
@@ -56,7 +56,7 @@ def test_a_fresh_number_was_onboarded_three_days_ago(call: Call, world: World) -
     assert node["last_onboarded_time"] == "2026-09-18T14:13:20+0000"
 
 
-def test_a_number_leaves_without_a_word_and_comes_back(
+def test_a_number_leaves_without_a_webhook_and_comes_back(
     control: Callable[..., Any], call: Call, send: Call, world: World
 ) -> None:
     assert control("phone", action="leaves")["emitted"] == 0
@@ -85,7 +85,7 @@ def test_a_number_moves_to_another_account_under_another_id(
     assert "106000000000077" in [row["id"] for row in listed]
 
 
-def test_what_meta_says_of_number_and_account_is_set(
+def test_the_facts_of_number_and_account_can_be_set(
     control: Callable[..., Any], call: Call
 ) -> None:
     words = {
@@ -121,7 +121,7 @@ def test_tokens_expire_when_time_passes(
     assert send().json()["error"]["error_subcode"] == 463
 
 
-def test_what_is_told_after_a_journey_is_dated_by_it(
+def test_webhooks_after_a_time_journey_have_the_new_time(
     control: Callable[..., Any], clock: Any
 ) -> None:
     control("time", days=7)
@@ -138,7 +138,7 @@ def test_fourteen_days_without_the_phone_remove_the_partner(
 
     assert control("time", days=0.1)["removed"] == [PHONE_NUMBER_ID]
 
-    value, at = last_told(world)
+    value, at = last_update(world)
     assert value["event"] == "PARTNER_REMOVED"
     assert value["disconnection_info"] == {
         "reason": "PRIMARY_INACTIVITY",
@@ -202,7 +202,7 @@ def test_a_removal_leaves_the_graph_in_one_of_the_ways_that_were_seen(
 def test_the_reason_of_a_removal_may_be_missing(control: Callable[..., Any], world: World) -> None:
     control("partner", event="removed")
 
-    assert "disconnection_info" not in last_told(world)[0]
+    assert "disconnection_info" not in last_update(world)[0]
 
 
 def test_the_partner_app_stays_while_another_number_is_connected(
@@ -227,16 +227,16 @@ def test_offboarded_and_reconnected_within_minutes(
     control: Callable[..., Any], call: Call, send: Call, world: World
 ) -> None:
     control("partner", event="offboarded")
-    assert last_told(world)[0] == {"event": "ACCOUNT_OFFBOARDED"}
+    assert last_update(world)[0] == {"event": "ACCOUNT_OFFBOARDED"}
     assert send().json()["error"]["code"] == 133010
     assert call("GET", f"/{PHONE_NUMBER_ID}").status_code == 200
 
     control("partner", event="reconnected")
-    assert last_told(world)[0] == {"event": "ACCOUNT_RECONNECTED"}
+    assert last_update(world)[0] == {"event": "ACCOUNT_RECONNECTED"}
     assert send().status_code == 200
 
 
-def test_a_number_connected_anew_begins_its_onboarding_again(
+def test_a_number_connected_again_begins_its_onboarding_again(
     control: Callable[..., Any], call: Call
 ) -> None:
     control("time", days=20)
@@ -259,7 +259,7 @@ def test_a_number_connected_anew_begins_its_onboarding_again(
         ("partner", {"event": "removed", "why": "x"}, "`why` is not known of `removed`"),
     ],
 )
-def test_a_story_that_cannot_be_told_is_named(
+def test_an_event_with_wrong_values_is_refused_with_the_reason(
     control: Callable[..., Any], name: str, values: dict[str, Any], text: str
 ) -> None:
     assert text in control(name, **values)["error"]
@@ -336,7 +336,7 @@ def test_a_window_opened_in_another_way_says_what_is_wrong(
     assert name in answer.text
 
 
-def test_finishing_connects_the_number_and_tells_so(call: Call, world: World) -> None:
+def test_finishing_connects_the_number_and_reports_it(call: Call, world: World) -> None:
     node = world.nodes[PHONE_NUMBER_ID]
     node.values.update(is_on_biz_app=False, platform_type="NOT_APPLICABLE")
     del world.subscribed_apps[WABA_ID][0]
@@ -399,7 +399,7 @@ def test_a_code_lives_30_seconds(
         ("redirect_uri", "https://example.com/", 100),
     ],
 )
-def test_what_does_not_fit_gets_no_token(
+def test_a_mismatched_request_gets_no_token(
     call: Call, world: World, name: str, value: str, code: int
 ) -> None:
     good = finish(call).json()["code"]

@@ -135,7 +135,7 @@ def test_time_that_passes_brings_the_deadline(shop: World, run) -> None:
     assert shop.suspended == {PHONE_NUMBER_ID}
 
 
-def test_what_a_person_confirmed_grows_old_too(shop: World, run) -> None:
+def test_a_confirmation_ages_with_the_sandbox_time(shop: World, run) -> None:
     run("sandbox", "phone", "opened")
     run("reminder", "confirm", "shop", "--by", "Ana")
 
@@ -226,7 +226,7 @@ def test_a_partner_is_removed_and_added_and_a_number_may_be_named(shop: World, r
 @pytest.mark.parametrize(
     "arguments", [("time", "12"), ("time", "soon"), ("break", "2"), ("break", "101%")]
 )
-def test_what_cannot_be_understood_changes_nothing(shop: World, run, arguments) -> None:
+def test_a_wrong_command_changes_nothing(shop: World, run, arguments) -> None:
     done = run("sandbox", *arguments)
 
     assert (done.code, "hint: give" in done.err) == (2, True)

@@ -117,7 +117,7 @@ def test_a_reset_brings_the_first_world_back(control: Call, send: Call, call: Ca
         ("GET", "arrivals?since=yesterday", None, "`since`"),
     ],
 )
-def test_what_a_control_call_cannot_use_is_named(
+def test_values_that_a_control_call_cannot_use_are_named(
     control: Call, method: str, name: str, body: object, text: str
 ) -> None:
     response = control(method, name, json=body)
@@ -127,7 +127,7 @@ def test_what_a_control_call_cannot_use_is_named(
 
 
 @pytest.mark.parametrize(("method", "name"), [("GET", "faults"), ("POST", "summary"), ("GET", "x")])
-def test_an_unknown_control_call_is_told_the_known_ones(
+def test_an_unknown_control_call_gets_the_list_of_known_calls(
     control: Call, method: str, name: str
 ) -> None:
     response = control(method, name)
@@ -181,7 +181,7 @@ def test_a_page_in_a_browser_controls_nothing(
     assert asyncio.run(control()) == status
 
 
-def test_a_page_under_a_name_of_its_own_reads_nothing(world: World) -> None:
+def test_a_page_under_its_own_host_name_reads_nothing(world: World) -> None:
     async def status(host: str) -> int:
         transport = httpx.ASGITransport(application(world))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
@@ -191,5 +191,5 @@ def test_a_page_under_a_name_of_its_own_reads_nothing(world: World) -> None:
     assert [asyncio.run(status(host)) for host in ("127.0.0.1", "rebound.example")] == [200, 421]
 
 
-def test_a_body_beyond_all_measure_is_refused(control: Call) -> None:
+def test_a_huge_body_is_refused(control: Call) -> None:
     assert control("POST", "world", content=b" " * (17 * 1024**2)).status_code == 413

@@ -32,7 +32,7 @@ def with_faults(*faults: Fault, seed: int = 0) -> Faults:
     return standing
 
 
-def test_a_fault_strikes_at_most_so_many_times() -> None:
+def test_a_fault_strikes_at_most_the_given_number_of_times() -> None:
     assert struck(with_faults(Fault("hang", count=2)), 4) == [True, True, False, False]
 
 
@@ -135,7 +135,7 @@ def test_delays_add_up_and_go_with_one_other_fault() -> None:
         {"kind": "latency", "seconds": -1},
     ],
 )
-def test_what_makes_no_fault_is_a_value_error(values: dict[str, Any]) -> None:
+def test_an_impossible_fault_is_a_value_error(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"fault|`"):
         fault_from_json(values)
 
@@ -231,7 +231,7 @@ def test_a_fault_can_say_whether_the_message_is_taken(
     assert world.log.arrivals[0].accepted is accepts
 
 
-def test_a_truncated_answer_is_no_json(send: Send, world: World) -> None:
+def test_a_truncated_answer_is_not_json(send: Send, world: World) -> None:
     world.faults.replace([Fault("truncated_json")])
 
     with pytest.raises(ValueError, match=r"Expecting|Unterminated"):
@@ -261,7 +261,7 @@ def test_a_message_that_is_refused_anyway_is_not_taken_by_a_fault(send: Send, wo
         ("truncated_json", 200, '{"data":'),
     ],
 )
-def test_reads_can_break_too_while_messages_go_on(
+def test_reads_can_break_too_while_messages_work(
     call: Send, send: Send, world: World, kind: str, status: int, text: str
 ) -> None:
     world.faults.replace([Fault(kind, on="reads", path="message_templates")])

@@ -116,7 +116,7 @@ def test_a_field_without_a_value_is_left_out(call: Call, world: World) -> None:
     assert node.json() == {"id": PHONE_NUMBER_ID}
 
 
-def test_an_account_tells_its_owner_in_the_subfields_asked_for(call: Call) -> None:
+def test_an_account_gives_its_owner_in_the_requested_subfields(call: Call) -> None:
     node = call("GET", f"/v26.0/{WABA_ID}", params={"fields": "owner_business_info{name},currency"})
 
     assert node.json() == {
@@ -247,7 +247,7 @@ def test_fields_are_read_as_they_were_written(selection: dict[str, Any]) -> None
         ("GET", "/v26.0/a/b/c"),
     ],
 )
-def test_what_the_sandbox_does_not_do_is_refused(call: Call, method: str, path: str) -> None:
+def test_unsupported_requests_are_refused(call: Call, method: str, path: str) -> None:
     error = call(method, path).json()["error"]
 
     assert (error["code"], error["error_subcode"]) == (100, 33)
@@ -317,7 +317,7 @@ def test_a_token_that_may_only_send_cannot_read(call: Call, send: Call, world: W
 
 
 @pytest.mark.parametrize("node_id", [FOREIGN_WABA_ID, FOREIGN_PHONE_NUMBER_ID, "999"])
-def test_what_is_somebody_elses_looks_as_if_it_did_not_exist(call: Call, node_id: str) -> None:
+def test_an_object_of_somebody_else_looks_as_if_it_did_not_exist(call: Call, node_id: str) -> None:
     response = call("GET", f"/v26.0/{node_id}")
 
     error = error_of(response)
@@ -357,7 +357,7 @@ def test_a_world_with_an_app_secret_demands_the_right_proof(call: Call, world: W
     assert call("GET", path, params={"appsecret_proof": proof}).status_code == 200
 
 
-def test_debug_token_tells_what_a_token_may_do(call: Call) -> None:
+def test_debug_token_shows_what_a_token_may_do(call: Call) -> None:
     data = call("GET", "/v26.0/debug_token", params={"input_token": DEFAULT_TOKEN}).json()["data"]
 
     assert data["is_valid"] is True
@@ -400,7 +400,9 @@ def test_users_are_listed_for_the_portfolio_that_owns_the_account(call: Call) ->
         (f"/v26.0/{PHONE_NUMBER_ID}/assigned_users", {"business": BUSINESS_ID}),
     ],
 )
-def test_what_meta_would_refuse_is_refused(call: Call, path: str, params: dict[str, str]) -> None:
+def test_values_that_meta_would_refuse_are_refused(
+    call: Call, path: str, params: dict[str, str]
+) -> None:
     answer = call("GET", path, params=params)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, 100)
@@ -484,7 +486,7 @@ def test_only_a_visible_account_with_the_right_scope_is_attached(call: Call, wor
     assert number["code"] == 100
 
 
-def test_the_app_token_tells_which_fields_are_on(call: Call, world: World) -> None:
+def test_the_app_token_shows_which_fields_are_on(call: Call, world: World) -> None:
     world.callbacks = Callbacks(meta_url="http://127.0.0.1:8765/webhooks/meta")
 
     [row] = call("GET", FIELDS, token=APP_TOKEN).json()["data"]
@@ -515,7 +517,7 @@ def test_fields_can_be_switched_off(call: Call) -> None:
         (f"/v26.0/{PARTNER_APP_ID}/subscriptions", APP_TOKEN, 400, 100),
     ],
 )
-def test_fields_are_told_to_the_app_alone(
+def test_only_the_app_can_read_its_fields(
     call: Call, path: str, token: str | None, status: int, code: int
 ) -> None:
     answer = call("GET", path, token=token)
@@ -530,7 +532,7 @@ def test_the_secret_of_the_settings_is_half_of_the_app_token(call: Call, world: 
     assert call("GET", FIELDS, token=APP_TOKEN).status_code == 401
 
 
-def test_meta_keeps_what_nobody_subscribed_to(call: Call, world: World) -> None:
+def test_webhooks_without_a_subscription_are_withheld(call: Call, world: World) -> None:
     world.webhook_fields = ["messages"]
     disconnect = emit(world, "account_update")
     call("DELETE", APPS)
@@ -615,7 +617,7 @@ def test_connecting_again_opens_it_again(fresh: World, ask, clock) -> None:
     assert "request_id" in ask(CONTACTS)
 
 
-def test_a_history_that_is_not_shared_is_told_by_webhook(fresh: World, ask) -> None:
+def test_a_history_that_is_not_shared_is_reported_by_webhook(fresh: World, ask) -> None:
     fresh.patch_settings({"shares_history": False})
 
     assert "request_id" in ask(HISTORY)
@@ -638,7 +640,7 @@ def test_every_call_is_in_the_log(fresh: World, ask) -> None:
     ("sync_type", "node"),
     [("everything", PHONE_NUMBER_ID), (CONTACTS, WABA_ID), (CONTACTS, SECOND_PHONE_NUMBER_ID)],
 )
-def test_what_does_not_fit_is_refused(fresh: World, ask, sync_type: str, node: str) -> None:
+def test_a_mismatched_request_is_refused(fresh: World, ask, sync_type: str, node: str) -> None:
     assert ask(sync_type, node)["error"]["code"] == 100
 
 
@@ -693,7 +695,7 @@ def test_a_question_that_gets_no_answer_in_time_is_null(call: Call, world: World
         ([question(f"https://graph.example/{PHONE_NUMBER_ID}")], "must be relative"),
     ],
 )
-def test_a_batch_that_is_none_is_refused(call: Call, batch: object, said: str) -> None:
+def test_a_malformed_batch_is_refused(call: Call, batch: object, said: str) -> None:
     answer = call("POST", "/v26.0/", json={"batch": batch})
 
     assert answer.status_code == 400
@@ -732,7 +734,7 @@ def test_the_list_of_numbers_may_give_less_than_a_number_does(call: Call, world:
     assert len(call("GET", path, params={"limit": "1"}).json()["data"]) == 1
 
 
-def test_the_list_of_numbers_may_leave_fields_out_without_a_word(call: Call) -> None:
+def test_the_list_of_numbers_may_leave_fields_out_silently(call: Call) -> None:
     call("POST", "/_sandbox/world", json={"settings": {"list_omits": ["health_status"]}})
 
     fields = {"fields": "status,health_status"}
@@ -761,14 +763,14 @@ def test_the_list_of_numbers_begins_with_the_newest_and_can_be_turned_round(
 
 
 @pytest.mark.parametrize("sort", ["last_onboarded_time.asc", "name_ascending", "['"])
-def test_a_list_that_is_to_be_sorted_otherwise_is_refused(call: Call, sort: str) -> None:
+def test_a_list_in_another_order_is_refused(call: Call, sort: str) -> None:
     answer = call("GET", f"/v26.0/{WABA_ID}/phone_numbers", params={"sort": sort})
 
     assert answer.json()["error"]["code"] == 100
     assert answer.json()["error"]["message"].startswith("(#100) Cannot sort by ")
 
 
-def test_a_cursor_holds_for_one_order_of_the_list(call: Call) -> None:
+def test_a_cursor_is_valid_for_one_order_of_the_list(call: Call) -> None:
     path = f"/v26.0/{WABA_ID}/phone_numbers"
     cursor = call("GET", path, params={"limit": "1"}).json()["paging"]["cursors"]["after"]
 
@@ -793,7 +795,7 @@ def test_a_fault_may_strike_a_batch_as_a_whole(call: Call, world: World) -> None
     assert call("GET", f"/v26.0/{PHONE_NUMBER_ID}").status_code == 200
 
 
-def test_requests_that_are_no_messages_are_counted(call: Call, send: Call, world: World) -> None:
+def test_requests_other_than_messages_are_counted(call: Call, send: Call, world: World) -> None:
     send()
     call("GET", f"/v26.0/{PHONE_NUMBER_ID}")
     call("POST", "/v26.0", json={"batch": [question(PHONE_NUMBER_ID)] * 3})

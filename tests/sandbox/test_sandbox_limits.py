@@ -57,7 +57,7 @@ def test_each_number_has_its_own_limit(world: World) -> None:
     assert taken(world, 1.0, number=SECOND_PHONE_NUMBER_ID)
 
 
-def test_a_message_above_the_limit_hears_130429(send: Send, world: World) -> None:
+def test_a_message_above_the_limit_gets_130429(send: Send, world: World) -> None:
     world.set_limit(PHONE_NUMBER_ID, 0)
 
     response = send()
@@ -134,7 +134,7 @@ def test_a_burst_is_paid_back_by_waiting_as_long_as_it_would_have_needed() -> No
     assert pair.allows("+6591234567", 120.0)
 
 
-def test_too_many_messages_to_one_user_hear_131056_unless_the_rule_is_off(
+def test_too_many_messages_to_one_user_get_131056_unless_the_rule_is_off(
     send: Send, world: World, clock: SimpleNamespace
 ) -> None:
     send()
@@ -175,7 +175,7 @@ def arrival(number: int, at: float, *, to: str = "+6591234567", code: int | None
     )
 
 
-def test_an_arrival_tells_who_was_written_to_when_and_what_became_of_it(
+def test_an_arrival_records_the_recipient_the_time_and_the_outcome(
     send: Send, world: World, clock: SimpleNamespace
 ) -> None:
     answer = send("+6591234567", biz_opaque_callback_data="run7:row42").json()
@@ -217,7 +217,7 @@ def test_the_summary_counts_each_recipient_and_names_duplicates(send: Send, worl
     assert summary["outcomes"] == {"accepted": 3, "refused": 1}
 
 
-def test_the_summary_tells_the_busiest_second_and_the_first_and_last_moment() -> None:
+def test_the_summary_shows_the_busiest_second_and_the_first_and_last_moment() -> None:
     log = ArrivalLog()
     for number, at in enumerate((0.0, 0.5, 0.9, 1.0, 1.4, 5.0), start=1):
         log.add(arrival(number, at, code=130429 if at == 0.9 else None))

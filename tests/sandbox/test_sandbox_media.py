@@ -117,7 +117,7 @@ def test_an_id_belongs_to_one_number(
     assert _error(send_picture(media_id))[1] == 100
 
 
-def test_a_document_is_no_picture(
+def test_a_document_is_not_a_picture(
     upload: Upload, send_picture: Callable[[str], httpx.Response]
 ) -> None:
     media_id = upload(b"%PDF-1.7", "application/pdf").json()["id"]

@@ -371,14 +371,14 @@ def test_a_text_has_from_1_to_4096_characters(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"hello"'])
-def test_a_body_that_is_no_json_object_is_refused(call: Send, content: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(call: Send, content: bytes) -> None:
     response = call("POST", f"/v26.0/{PHONE_NUMBER_ID}/messages", content=content)
 
     assert (response.status_code, code_of(response)) == (400, 100)
 
 
 @pytest.mark.parametrize("missing", ["messaging_product", "to"])
-def test_what_every_message_needs_is_required(call: Send, missing: str) -> None:
+def test_required_parts_of_a_message_must_be_present(call: Send, missing: str) -> None:
     message = {"messaging_product": "whatsapp", "to": "+6591234567", "text": {"body": "Hello"}}
     del message[missing]
 
@@ -402,7 +402,7 @@ def test_callback_data_of_512_characters_is_kept_with_the_message(send: Send, wo
 
 
 @pytest.mark.parametrize("number", [WABA_ID, FOREIGN_PHONE_NUMBER_ID])
-def test_messages_leave_from_a_number_of_ones_own(send: Send, number: str) -> None:
+def test_only_a_number_of_the_token_can_send_messages(send: Send, number: str) -> None:
     error = send(number=number).json()["error"]
 
     assert (error["code"], error["error_subcode"]) == (100, 33)
@@ -431,7 +431,7 @@ def test_a_known_user_id_is_taken_and_answered_without_a_number(call: Send, worl
     assert world.log.summary()["recipients_without_plus"] == 0
 
 
-def test_where_both_stand_the_number_counts(call: Send, world: World) -> None:
+def test_with_number_and_id_the_number_counts(call: Send, world: World) -> None:
     answer = by_id(call, ANA, to="+6591234567").json()
 
     assert answer["contacts"] == [{"input": "+6591234567", "wa_id": "6591234567"}]
@@ -448,9 +448,7 @@ def test_where_both_stand_the_number_counts(call: Send, world: World) -> None:
         (7, 131009),
     ],
 )
-def test_what_is_no_id_that_this_business_knows_is_refused(
-    call: Send, recipient: object, code: int
-) -> None:
+def test_an_unknown_user_id_is_refused(call: Send, recipient: object, code: int) -> None:
     assert code_of(by_id(call, recipient)) == code
 
 
@@ -477,7 +475,7 @@ def test_a_number_and_its_id_are_one_person_to_the_pair_rate(world: World) -> No
     assert refused.value.code == 131056
 
 
-def test_the_statuses_of_a_message_to_an_id_name_the_id_alone(call: Send, world: World) -> None:
+def test_the_statuses_of_a_message_to_an_id_name_only_the_id(call: Send, world: World) -> None:
     world.user_ids[ANA] = None
     world.callbacks = Callbacks(statuses=True)
 

@@ -71,7 +71,7 @@ def test_an_unsupported_message_is_there(ask: Call) -> None:
         ("GET", "contacts", {}, 404),
     ],
 )
-def test_what_the_api_refuses_is_refused(
+def test_requests_that_the_api_refuses_are_refused(
     ask: Call, method: str, path: str, more: dict[str, Any], status: int
 ) -> None:
     answer = ask(method, path, **more)
@@ -106,7 +106,7 @@ def test_a_fresh_contact_is_busy_until_it_is_ready(
     assert ask("GET", f"contact/id:{number}").json()["phone"] == "+6591000003"
 
 
-def test_every_endpoint_has_its_limit_and_says_so(ask: Call, clock: SimpleNamespace) -> None:
+def test_every_endpoint_has_its_limit_and_states_it(ask: Call, clock: SimpleNamespace) -> None:
     answers = [ask("POST", "contact/list", json=EVERYBODY) for _ in range(6)]
 
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
@@ -138,7 +138,7 @@ def test_limits_and_statuses_are_changed_by_control_calls(ask: Call, change: Cal
         {"contacts": [1]},
     ],
 )
-def test_a_control_call_that_cannot_be_used_is_told(change: Call, values: dict[str, Any]) -> None:
+def test_a_control_call_with_wrong_values_is_refused(change: Call, values: dict[str, Any]) -> None:
     assert change(**values).status_code == 400
 
 
@@ -153,7 +153,7 @@ def history(call: Call, **params: str) -> httpx.Response:
     return call("GET", f"/v26.0/{PHONE_NUMBER_ID}/message_history", params=params)
 
 
-def test_the_message_history_tells_what_became_of_a_message(call: Call, send: Call) -> None:
+def test_the_message_history_shows_the_outcome_of_a_message(call: Call, send: Call) -> None:
     send()
     message_id = send("+6591234568").json()["messages"][0]["id"]
     fields = "message_id,events{delivery_status,timestamp}"
@@ -199,7 +199,7 @@ def test_a_contact_is_created_once(ask: Call) -> None:
     assert (found["firstName"], found["phone"], found["language"]) == ("Cara", "+6591000003", "en")
 
 
-def test_a_contact_of_an_address_is_found_whatever_its_case(ask: Call) -> None:
+def test_a_contact_of_an_address_is_found_in_any_letter_case(ask: Call) -> None:
     ask("POST", "contact/email:Cara@Bakery.example", json={"firstName": "Cara"})
 
     assert ask("GET", "contact/email:cara@bakery.example").json()["phone"] is None
@@ -224,7 +224,7 @@ def test_a_contact_of_an_address_is_found_whatever_its_case(ask: Call) -> None:
         (CARA, None),
     ],
 )
-def test_what_makes_no_contact_is_refused(ask: Call, identifier: str, fields: object) -> None:
+def test_an_impossible_contact_is_refused(ask: Call, identifier: str, fields: object) -> None:
     assert ask("POST", f"contact/{identifier}", json=fields).status_code == 400
     assert ask("GET", f"contact/{CARA}").status_code == 404
 

@@ -1,4 +1,4 @@
-"""Sending through the pretend respond.io: what it takes, and what becomes of it."""
+"""Sending through the pretend respond.io: what it takes, and what happens to it."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_faults_of_statuses_strike_here_too(
         assert item["status"][-1]["message"] == "131026: Message undeliverable"
 
 
-def test_a_status_can_be_told_twice(
+def test_a_status_can_be_reported_twice(
     write: Call, read: Callable[..., dict[str, Any]], world: World, clock: SimpleNamespace
 ) -> None:
     world.faults.replace([Fault("status_duplicated", count=1)])
@@ -227,7 +227,7 @@ def test_a_message_that_is_not_as_documented_is_refused(
     "name",
     ["components.0.text", "components.1.text", "components.2", "components.3.buttons.0.url"],
 )
-def test_what_the_template_knows_anyway_may_be_left_out(write: Call, name: str) -> None:
+def test_parts_that_the_template_knows_may_be_left_out(write: Call, name: str) -> None:
     assert write(template(changed(name, None))).status_code == 200
 
 
@@ -254,7 +254,7 @@ def test_a_named_placeholder_is_filled_by_its_position(write: Call) -> None:
     assert write(template(sale)).status_code == 200
 
 
-def test_nobody_is_404_and_a_busy_contact_449(
+def test_an_unknown_contact_is_404_and_a_busy_contact_449(
     write: Call, world: World, clock: SimpleNamespace
 ) -> None:
     world.respondio.add_contact("+6591000003", ready_in=60)
@@ -346,7 +346,7 @@ def test_a_suspended_number_fails_later(
     assert (answer.status_code, values(read(answer))) == (200, ["pending", "failed"])
 
 
-def test_the_workspace_tells_what_was_sent_if_somebody_wants_to_know(
+def test_the_workspace_reports_sent_messages_to_a_subscriber(
     write: Call, world: World, clock: SimpleNamespace
 ) -> None:
     world.callbacks = Callbacks(respondio_url="http://127.0.0.1:1/hook")

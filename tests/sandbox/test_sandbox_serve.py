@@ -77,7 +77,7 @@ def test_a_connection_is_reset_before_or_after_the_message_is_taken(
     assert client.post(MESSAGES, json=message("+6591234568")).status_code == 200
 
 
-def test_a_reset_is_a_real_one(client: httpx.Client, world: World) -> None:
+def test_a_reset_connection_is_really_reset(client: httpx.Client, world: World) -> None:
     world.faults.replace([Fault("reset_before", on="all")])
     connection = http.client.HTTPConnection(client.base_url.host, client.base_url.port or 0)
 
@@ -157,7 +157,7 @@ def test_latency_begins_after_the_message_arrived(client: httpx.Client, world: W
     assert world.monotonic() - world.log.arrivals[0].at >= 0.1
 
 
-def test_the_limit_holds_for_messages_that_come_all_at_once(
+def test_the_limit_applies_to_messages_that_come_all_at_once(
     client: httpx.Client, world: World
 ) -> None:
     world.set_limit(PHONE_NUMBER_ID, 5)
@@ -194,7 +194,7 @@ def test_stopping_waits_for_no_hanging_or_delayed_answer(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_port_that_is_taken_is_said() -> None:
+def test_a_taken_port_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(TemporaryError, match="in use"), running(default_world(), port):

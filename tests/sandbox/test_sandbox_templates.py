@@ -66,7 +66,7 @@ def test_a_new_template_waits_for_the_review_that_the_control_decides(graph) -> 
         ({"name": "order_ready"}, 2388024),
     ],
 )
-def test_what_meta_does_not_take_is_refused(graph, world, changes, subcode) -> None:
+def test_a_template_that_meta_does_not_take_is_refused(graph, world, changes, subcode) -> None:
     answer = created(graph, **changes)
 
     assert answer.status_code == 400
@@ -149,7 +149,7 @@ def test_an_example_is_uploaded_in_two_steps_and_its_handle_used(graph) -> None:
     "change",
     [{"file_type": "image/webp"}, {"file_length": "0"}, {"file_length": "x"}, {"file_name": ""}],
 )
-def test_what_cannot_be_an_example_is_refused_when_it_is_announced(graph, change) -> None:
+def test_an_impossible_example_is_refused_when_it_is_announced(graph, change) -> None:
     assert graph.post(UPLOADS, params={**ANNOUNCED, **change}).json()["error"]["code"] == 100
 
 

@@ -1,4 +1,4 @@
-"""What the sandbox tells by webhook, how it signs it, and what becomes of its messages."""
+"""What the sandbox reports by webhook, how it signs it, and what happens to its messages."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def reported(control: Call) -> Callable[..., dict[str, Any]]:
 
 
 class Receiver:
-    """A server that keeps what it is sent, and answers as it is told."""
+    """A server that keeps what it receives, and answers as the test sets it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -128,7 +128,7 @@ def until_delivered(client: httpx.Client) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", META_KINDS)
-def test_every_kind_is_told_without_saying_more(kind: str, control: Call) -> None:
+def test_every_kind_can_be_emitted_with_its_defaults(kind: str, control: Call) -> None:
     answer = control("POST", "emit", json={"kind": kind}).json()
 
     assert answer["emitted"] == len(answer["payloads"]) >= 1
@@ -137,7 +137,7 @@ def test_every_kind_is_told_without_saying_more(kind: str, control: Call) -> Non
 
 
 @pytest.mark.parametrize("kind", RESPONDIO_KINDS)
-def test_respond_io_tells_every_kind(kind: str, control: Call) -> None:
+def test_respond_io_reports_every_kind(kind: str, control: Call) -> None:
     [body] = control("POST", "emit", json={"kind": kind, "source": "respondio"}).json()["payloads"]
 
     assert body["contact"]["phone"] == PERSON
@@ -151,7 +151,9 @@ def test_the_test_call_of_respond_io_has_no_event_type(control: Call) -> None:
     assert "event_type" not in body
 
 
-def test_a_message_that_respond_io_told_can_be_listed_there(control: Call, world: World) -> None:
+def test_a_message_that_respond_io_reported_can_be_listed_there(
+    control: Call, world: World
+) -> None:
     values = {"kind": "echo", "source": "respondio", "days_ago": 2}
     [body] = control("POST", "emit", json=values).json()["payloads"]
 
@@ -240,7 +242,9 @@ def test_offboarding_names_neither_phone_nor_more(reported: Callable[..., Any]) 
         ([], "JSON object"),
     ],
 )
-def test_what_cannot_be_emitted_is_named(control: Call, values: object, text: str) -> None:
+def test_a_webhook_that_cannot_be_emitted_is_named(
+    control: Call, values: object, text: str
+) -> None:
     answer = control("POST", "emit", json=values)
 
     assert answer.status_code == 400
@@ -484,7 +488,7 @@ def test_a_message_that_is_held_back_has_no_statuses_before_it_is_released(
     ] * bool(code)
 
 
-def test_nobody_else_is_released(send: Call, world: World, call: Call) -> None:
+def test_a_release_reaches_only_the_named_recipients(send: Call, world: World, call: Call) -> None:
     world.faults.replace([Fault("held")])
     send("+6591234567")
 
@@ -517,7 +521,7 @@ def test_the_statuses_of_a_broken_answer_follow_too(send: Call, world: World, cl
     assert statuses(world)[0]["status"] == "sent"
 
 
-def test_the_second_number_tells_under_its_own_name(reported: Callable[..., Any]) -> None:
+def test_the_second_number_reports_under_its_own_name(reported: Callable[..., Any]) -> None:
     change = reported("message", phone_number_id=SECOND_PHONE_NUMBER_ID)
 
     assert change["value"]["metadata"] == {

@@ -33,7 +33,7 @@ def reported(err: str) -> list[str]:
 # login
 
 
-def test_a_token_is_read_from_standard_input_shown_to_meta_and_stored(
+def test_a_token_is_read_from_standard_input_checked_at_meta_and_stored(
     run, world: World, keyring_entries: Entries
 ) -> None:
     done = run("auth", "login", "meta-token", stdin=f"{DEFAULT_TOKEN}\n")
@@ -111,7 +111,7 @@ def test_an_end_that_is_near_and_missing_permissions_are_warned_about(
 
 
 @pytest.mark.parametrize("typed", ["", "\n", "two words\n", "bell\a\n", " leading\n", "caf\u00e9"])
-def test_what_cannot_be_a_secret_is_refused_without_being_quoted(
+def test_a_malformed_secret_is_refused_without_being_quoted(
     run, keyring_entries: Entries, typed: str
 ) -> None:
     done = run("auth", "login", "respondio-token", stdin=typed)
@@ -341,7 +341,7 @@ def test_a_secret_that_a_channel_needs_and_lacks_is_missing(run) -> None:
     ]
 
 
-def test_a_refused_token_is_told_with_its_channel(run, world: World) -> None:
+def test_a_refused_token_is_reported_with_its_channel(run, world: World) -> None:
     run(*SHOP)
     change_token(world, revoked=True)
 
@@ -353,7 +353,7 @@ def test_a_refused_token_is_told_with_its_channel(run, world: World) -> None:
     assert error["message"].startswith("meta-token of channel `shop`: Meta refused: ")
 
 
-def test_an_unfit_secret_is_told_and_the_others_are_still_shown(run, world: World) -> None:
+def test_a_malformed_secret_is_reported_and_the_others_are_still_shown(run, world: World) -> None:
     env = {"WACOEX_META_TOKEN": DEFAULT_TOKEN, "WACOEX_RESPONDIO_TOKEN": "two words"}
 
     done = run("auth", "status", env=env)
@@ -377,7 +377,7 @@ def test_an_unfit_secret_is_told_and_the_others_are_still_shown(run, world: Worl
     ],
     ids=lambda value: value.kind if isinstance(value, Fault) else None,
 )
-def test_when_meta_does_not_say_nothing_is_claimed(
+def test_without_an_answer_of_meta_nothing_is_claimed(
     run, world: World, fault: Fault, code: int, reason: str
 ) -> None:
     world.faults.replace([fault])
@@ -406,7 +406,7 @@ def test_one_token_of_many_channels_is_asked_about_once(run, world: World) -> No
     assert done.err.count("debug_token") == 1
 
 
-def test_a_named_channel_lists_all_that_is_in_force_for_it(run) -> None:
+def test_a_named_channel_lists_all_secrets_that_it_uses(run) -> None:
     run(*SHOP)
     run(*CHAT)
     env = {"WACOEX_META_TOKEN_SHOP": "a", "WACOEX_META_APP_SECRET": "b"}
@@ -460,7 +460,7 @@ def test_status_and_show_name_the_token_and_the_address(run, doubtful_dotenv: Pa
     assert f"meta-token\t\t{why} WACOEX_META_BASE_URL in .env" in shown.out
 
 
-def test_logout_deletes_whatever_the_dotenv_says(
+def test_logout_deletes_the_secret_despite_the_dotenv(
     run, doubtful_dotenv: Path, keyring_entries: Entries
 ) -> None:
     keyring_entries["wacoex", "meta-token"] = DEFAULT_TOKEN

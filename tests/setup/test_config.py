@@ -1,4 +1,4 @@
-"""`wacoex config`: settings and secrets in force, which stay secret, and `.env.example`."""
+"""`wacoex config`: current settings and secrets, which stay secret, and `.env.example`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_each_value_is_shown_with_the_place_it_comes_from(run, config: Path) -> 
     assert shown["breaker_rows"] == (20, "default")
 
 
-def test_of_a_secret_the_last_four_characters_are_shown(run) -> None:
+def test_the_last_four_characters_of_a_secret_are_shown(run) -> None:
     Path(".env").write_text("WACOEX_META_APP_SECRET=app-secret-0123456789\n")
     Path(".env").chmod(0o600)
     env = {"WACOEX_META_TOKEN": "EAAtoken-0123456789", "WACOEX_RESPONDIO_TOKEN": "two words"}
@@ -117,7 +117,7 @@ def test_everything_is_commented_out_and_explained_in_the_line_above() -> None:
             assert before.endswith(".")
 
 
-def test_the_examples_are_fit(tmp_path: Path) -> None:
+def test_the_examples_are_valid(tmp_path: Path) -> None:
     path = tmp_path / "example.env"
     path.write_text(LINE.sub(r"\1=\2", EXAMPLE.read_text()))
     sources = read_sources(env_file=path, environ={})
@@ -139,8 +139,8 @@ MARKED = {
     variable: f"MARK{number}-{name}-0123456789"
     for number, (name, variable) in enumerate(SECRET_VARIABLES.items())
 } | {"WACOEX_META_TOKEN": DEFAULT_TOKEN}
-# They run until they are stopped, start programs of their own, or change the crontab of whoever
-# runs the tests.
+# They run until they are stopped, start programs of their own, or change the crontab of the
+# person who runs the tests.
 ENDLESS = {
     ("demo",),
     ("events", "listen"),
@@ -182,9 +182,7 @@ def test_no_option_asks_for_a_secret() -> None:
 
 
 @pytest.mark.parametrize("loudness", LOUDNESS, ids=" ".join)
-def test_no_command_gives_a_secret_away(
-    run, world: World, tmp_path: Path, loudness: list[str]
-) -> None:
+def test_no_command_shows_a_secret(run, world: World, tmp_path: Path, loudness: list[str]) -> None:
     run("channel", "add", "shop", *SHOP)
     for line in command_lines():
         done = run(*line, *loudness, env=MARKED)
@@ -198,7 +196,7 @@ def test_no_command_gives_a_secret_away(
 
 
 @pytest.mark.parametrize("loudness", LOUDNESS, ids=" ".join)
-def test_logging_in_gives_nothing_away(
+def test_logging_in_shows_no_secret(
     run, world: World, keyring_entries: dict[tuple[str, str], str], loudness: list[str]
 ) -> None:
     for typed in ("MARK with space", "MARK\x07bell", "EAAMARKunknown-0123456789"):
@@ -210,7 +208,7 @@ def test_logging_in_gives_nothing_away(
 
 
 @pytest.mark.parametrize("loudness", LOUDNESS, ids=" ".join)
-def test_what_is_stored_is_shown_by_its_end_at_most(
+def test_at_most_the_end_of_a_stored_secret_is_shown(
     run, keyring_entries: dict[tuple[str, str], str], loudness: list[str]
 ) -> None:
     for arguments in (["respondio-token"], ["webhook-verify-token", "--insecure-file"]):

@@ -65,7 +65,7 @@ def backed_up(wacoex: Cli, tmp_path: Path) -> Path:
     return target
 
 
-def test_path_tells_file_size_schema_and_locks(wacoex, state, clock):
+def test_path_shows_file_size_schema_and_locks(wacoex, state, clock):
     presence = Presence(state.path)
     with state.transaction():
         acquire(state, "broadcast 1", presence, clock)
@@ -92,7 +92,7 @@ def test_path_makes_no_file(run, tmp_path):
     assert not missing.parent.exists()
 
 
-def test_path_names_a_file_that_is_no_state_file(run, tmp_path):
+def test_path_names_a_file_that_is_not_a_state_file(run, tmp_path):
     wrong = tmp_path / "wrong.db"
     wrong.write_text("phone,name\n" * 500)
 
@@ -102,7 +102,7 @@ def test_path_names_a_file_that_is_no_state_file(run, tmp_path):
     assert answer.data["path"] == str(wrong)
 
 
-def test_a_backup_without_a_name_lies_beside_the_state_with_the_time_in_its_name(wacoex, state):
+def test_a_backup_without_a_name_is_beside_the_state_with_the_time_in_its_name(wacoex, state):
     file = Path(wacoex("state", "backup", "--json").data["file"])
 
     assert file.parent == state.path.parent
@@ -208,7 +208,7 @@ def test_a_backup_that_lacks_something_is_refused_unless_forced(
     assert Path(forced.data["kept"]).exists()
 
 
-def test_a_broadcast_planned_since_is_something_the_backup_lacks(wacoex, state, tmp_path):
+def test_a_backup_lacks_a_broadcast_that_was_planned_since(wacoex, state, tmp_path):
     target = backed_up(wacoex, tmp_path)
     plan(state)
 
@@ -279,7 +279,7 @@ def test_nothing_is_restored_while_a_process_uses_the_state_file(wacoex, state, 
     assert wacoex("state", "restore", target, "--yes").code == 0
 
 
-def test_what_is_no_good_state_file_is_refused(wacoex, state, tmp_path):
+def test_a_broken_or_wrong_state_file_is_refused(wacoex, state, tmp_path):
     target = backed_up(wacoex, tmp_path)
     text, other, empty = tmp_path / "a.csv", tmp_path / "other.db", tmp_path / "empty.db"
     newer, broken = tmp_path / "newer.db", tmp_path / "broken.db"
@@ -325,7 +325,7 @@ def test_a_damaged_state_file_is_replaced_only_by_force_and_kept(wacoex, state, 
     assert wacoex("state", "check").code == 0
 
 
-def test_a_state_file_that_is_no_database_is_replaced_only_by_force(wacoex, state, tmp_path):
+def test_a_state_file_that_is_not_a_database_is_replaced_only_by_force(wacoex, state, tmp_path):
     target = backed_up(wacoex, tmp_path)
     state.close()
     for file in state.path.parent.glob("wacoex.db-*"):

@@ -101,7 +101,7 @@ def left(state: State) -> list[int]:
     return [row["broadcast_id"] for row in found]
 
 
-def test_a_sound_state_file_is_said_to_be_sound(wacoex, broadcast, state):
+def test_a_sound_state_file_is_reported_as_sound(wacoex, broadcast, state):
     broadcast()
     broadcast("cancelled", row="pending", message_id=None)
 
@@ -124,7 +124,7 @@ def test_a_sound_state_file_is_said_to_be_sound(wacoex, broadcast, state):
         ("UPDATE recipients SET state = 'sending', holder = 'x'", "its sender died"),
     ],
 )
-def test_each_thing_that_is_wrong_is_told_with_a_remedy(wacoex, broadcast, state, harm, words):
+def test_each_problem_is_reported_with_a_remedy(wacoex, broadcast, state, harm, words):
     broadcast()
     change(state, harm)
 
@@ -153,14 +153,14 @@ def test_a_person_twice_in_one_broadcast_is_found(wacoex, broadcast, state):
     assert problem["problem"] == "broadcast 1 has 1 person more than once"
 
 
-def test_what_a_person_settled_as_sent_needs_no_message_id(wacoex, broadcast, state):
+def test_a_row_settled_as_sent_by_a_person_needs_no_message_id(wacoex, broadcast, state):
     broadcast(row="ambiguous", message_id=None)
     wacoex("broadcast", "reconcile", 1, "--as", "sent", "--yes")
 
     assert wacoex("state", "check").code == 0
 
 
-def test_an_opted_out_person_may_stand_in_a_plan_but_is_never_sent_to(wacoex, broadcast, state):
+def test_an_opted_out_person_may_be_in_a_plan_but_is_never_sent_to(wacoex, broadcast, state):
     broadcast("planned", row="pending", message_id=None)
     with state.transaction():
         add_optout(state, PERSON, "person", None, LONG_AGO)
@@ -179,7 +179,7 @@ def test_an_opted_out_person_may_stand_in_a_plan_but_is_never_sent_to(wacoex, br
     )
 
 
-def test_files_that_others_may_read_are_told_with_the_command_that_closes_them(wacoex, state):
+def test_files_that_others_may_read_are_reported_with_the_command_that_closes_them(wacoex, state):
     state.path.chmod(0o644)
 
     checked = wacoex("state", "check", "--json")
@@ -228,7 +228,9 @@ def test_old_finished_broadcasts_go_and_opt_outs_stay(wacoex, broadcast, state):
         ("ambiguous", {"status": "cancelled", "row": "sending"}),
     ],
 )
-def test_what_may_still_matter_stays_however_old_it_is(wacoex, broadcast, state, reason, made):
+def test_broadcasts_that_may_still_matter_are_kept_at_any_age(
+    wacoex, broadcast, state, reason, made
+):
     broadcast(**made)
     broadcast(at=NOW)
 
@@ -239,7 +241,7 @@ def test_what_may_still_matter_stays_however_old_it_is(wacoex, broadcast, state,
 
 
 @pytest.mark.parametrize(("code", "reason"), [(131049, "cooling_down"), (131026, "recent")])
-def test_who_was_tried_within_a_day_stays(wacoex, broadcast, state, code, reason):
+def test_a_row_that_was_tried_within_a_day_is_kept(wacoex, broadcast, state, code, reason):
     broadcast(row="rejected", code=code, answered_at=NOW - timedelta(hours=20))
     broadcast(at=NOW)
 
@@ -375,7 +377,7 @@ def size_of(state: State) -> int:
     return sum(state.value(f"SELECT COUNT(*) FROM {table}") for table in ("recipients", "events"))
 
 
-def test_a_prune_that_is_killed_loses_nothing_and_goes_on_next_time(
+def test_a_killed_prune_loses_nothing_and_continues_next_time(
     wacoex, large_broadcast, old_events, state
 ):
     words = ("state", "prune", "--older-than", "400", "--yes")
@@ -468,7 +470,7 @@ def test_an_export_has_every_row_of_every_table_with_numbers_masked(wacoex, broa
     assert recipient["detail"] == "sent to +65****4567 and +65****4567"
 
 
-def test_an_export_masks_numbers_in_whatever_text(wacoex, broadcast, masked_texts):
+def test_an_export_masks_numbers_in_any_text(wacoex, broadcast, masked_texts):
     for text in masked_texts:
         broadcast(detail=text, parameters=json.dumps([text]))
 

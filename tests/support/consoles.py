@@ -1,4 +1,4 @@
-"""The `console` blocks of README and docs: read, run in order, compared, and printed anew.
+"""The `console` blocks of README and docs: read, run in order, compared, and printed again.
 
 Each page has a fresh sandbox, home and state file. `python -m tests.support.consoles` (part of
 `make docs`) writes into the pages what the commands print now, where more changed than times.
@@ -72,7 +72,7 @@ _VARIABLE = (
 
 
 class Shown(NamedTuple):
-    """One command of a block, and the lines that stand below it."""
+    """One command of a block, and the lines below it."""
 
     command: str
     output: tuple[str, ...]
@@ -230,7 +230,7 @@ def _follow(master: int, process: subprocess.Popen[bytes], shown: Shown) -> str:
         if select.select([master], [], [], 0.1)[0]:
             try:
                 read = os.read(master, 65536)
-            except OSError:  # Linux says so when the last writer has closed the terminal
+            except OSError:  # the error of Linux when the last writer has closed the terminal
                 read = b""
             if not read:
                 return seen.decode()
@@ -255,7 +255,7 @@ def _answer(waiting: str, output: Sequence[str]) -> str | None:
     if found := re.search(rf"(?:^|\s){words} ?([^\n]*)", page):
         return found[1].strip()
     if re.search(r"\[[^\]]+\]: $", waiting):
-        return ""  # Enter takes the answer that stands in brackets
+        return ""  # Enter takes the answer in brackets
     return "y" if waiting.endswith("[y/N] ") else None
 
 
@@ -292,7 +292,7 @@ def words_of(command: str) -> list[str]:
     return words[1:end] if words[:1] == ["wacoex"] else []
 
 
-def print_anew(page: str, skipped: Sequence[str]) -> int:
+def print_again(page: str, skipped: Sequence[str]) -> int:
     """Write into a page what its commands print now; returns how many of them changed."""
     path, changed = ROOT / page, 0
     text = path.read_text(encoding="utf-8")
@@ -315,7 +315,7 @@ def _main() -> None:
 
     for page in sys.argv[1:] or PAGES:
         skipped = [first for name, first in CANNOT_RUN if name == page]
-        if changed := print_anew(page, skipped):
+        if changed := print_again(page, skipped):
             print(f"{page}: {changed} commands print something else now; look at the difference")
 
 

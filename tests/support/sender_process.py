@@ -1,4 +1,4 @@
-"""A process that sends one broadcast as fast as it is told, made to be killed by a test.
+"""A process that sends one broadcast at a given rate, made to be killed by a test.
 
 It sends through the provider of the broadcast's channel.
 

@@ -40,7 +40,7 @@ class Module(NamedTuple):
 
     @property
     def inner_imports(self) -> int:
-        """How many imports stand inside functions."""
+        """How many imports are inside functions."""
         return _count_inner_imports(ast.parse(self.source))
 
 
@@ -137,7 +137,7 @@ def circles() -> list[list[str]]:
 
 
 def repeated_class_names() -> dict[str, list[str]]:
-    """Class names that stand in more than one file, with the files."""
+    """Class names in more than one file, with the files."""
     where: dict[str, list[str]] = {}
     for module in modules().values():
         for name in module.classes:
@@ -152,10 +152,10 @@ def writers_of_recipients() -> list[str]:
     ]
 
 
-def names(module: Module) -> set[str]:
+def names(path: Path) -> set[str]:
     """Every name that a file gives or uses: variables, parameters, attributes, functions."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(module.source)):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         match node:
             case ast.Name(id=name) | ast.arg(arg=name) | ast.Attribute(attr=name):
                 found.add(name)

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import sys
+import tokenize
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
@@ -27,6 +29,7 @@ _SQL = re.compile(
 _MARKUP = re.compile(
     r"<(style|script)\b.*?</\1>|\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|<[^<>]*>", re.DOTALL
 )
+_CODE = re.compile(r"`[^`]*`|\bNone\b")
 _COMMAND_DECORATORS = re.compile(r"command|group|callback")
 
 
@@ -49,7 +52,7 @@ def all_texts() -> Iterator[Text]:
 def literals(path: Path) -> Iterator[Text]:
     """The string literals of a module that hold words, and the help of its commands.
 
-    Other docstrings, text for SQLite and single words, such as keys and codes, are no texts.
+    Other docstrings, text for SQLite and single words, such as keys and codes, are not texts.
     """
     tree = ast.parse(path.read_text())
     docstrings = {
@@ -72,6 +75,26 @@ def literals(path: Path) -> Iterator[Text]:
     for line, words in _strings(tree, docstrings):
         if " " in words.strip() and not _SQL.match(words):
             yield Text(str(path.relative_to(ROOT)), line, words)
+
+
+def names_and_notes(path: Path) -> Iterator[Text]:
+    """What a file says to those who read its code: names as words, docstrings and comments.
+
+    Code in them is left out: the parts between backticks, and `None`.
+    """
+    source = path.read_text(encoding="utf-8")
+    found = [
+        (token.start[0], token.string)
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    ]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.append((node.lineno, node.name.replace("_", " ")))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.append((getattr(node, "lineno", 1), ast.get_docstring(node) or ""))
+    for line, words in found:
+        yield Text(str(path.relative_to(ROOT)), line, _CODE.sub("", " ".join(words.split())))
 
 
 def _is_command(node: ast.AST) -> TypeGuard[ast.FunctionDef]:

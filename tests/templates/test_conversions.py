@@ -1,4 +1,4 @@
-"""The values of a message that are no plain text: what is taken, and what is refused with why."""
+"""The values of a message other than plain text: what is taken, and what is refused with why."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def converted(name: str, key: str, value: str, provider: Provider = Provider.MET
         ("product_cards", "catalog", "123", "123"),
     ],
 )
-def test_what_is_taken(name: str, key: str, value: str, sent: str) -> None:
+def test_a_value_is_converted_and_taken(name: str, key: str, value: str, sent: str) -> None:
     assert converted(name, key, value) == sent
     assert converted(name, key, sent) == sent
 
@@ -78,7 +78,9 @@ def test_what_is_taken(name: str, key: str, value: str, sent: str) -> None:
         ),
     ],
 )
-def test_what_is_refused_with_the_reason(name: str, key: str, value: str, why: str) -> None:
+def test_a_wrong_value_is_refused_with_the_reason(
+    name: str, key: str, value: str, why: str
+) -> None:
     with pytest.raises(ValueError, match=why):
         converted(name, key, value)
 

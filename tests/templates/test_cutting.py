@@ -69,7 +69,7 @@ def signs(draw):
 
 @settings(max_examples=50)
 @given(st.lists(signs(), min_size=len(KEYS), max_size=len(KEYS)), st.data())
-def test_what_is_cut_fits_and_no_sign_of_it_is_torn(texts, data):
+def test_a_cut_text_fits_and_no_character_is_split(texts, data):
     linked = data.draw(st.sets(st.sampled_from(range(len(KEYS)))))
     for place in linked:
         texts[place] = [*texts[place], " ", data.draw(st.sampled_from(LINKS))]

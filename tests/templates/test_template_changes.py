@@ -28,7 +28,7 @@ PLANNED = Template(
     components=(BODY, {"type": "BUTTONS", "buttons": [STOP]}),
     template_id="1",
 )
-TOLD = Evidence("as it is read now", "meta", SEEN)
+READ = Evidence("as it is read now", "meta", SEEN)
 
 
 def changed(*components: dict[str, Any], **more: Any) -> Template:
@@ -37,10 +37,10 @@ def changed(*components: dict[str, Any], **more: Any) -> Template:
 
 def test_an_approved_template_with_the_same_text_raises_nothing() -> None:
     assert check_still_as_planned(PLANNED, PLANNED, "shop", SEEN) == []
-    assert check_category("UTILITY", "UTILITY", "shop", TOLD) == []
+    assert check_category("UTILITY", "UTILITY", "shop", READ) == []
 
 
-def test_another_example_for_the_review_is_read_by_nobody() -> None:
+def test_another_example_for_the_review_makes_no_difference() -> None:
     body = {**BODY, "example": {"body_text": [["Ana"]]}}
 
     assert text_changes(PLANNED, changed(body, PLANNED.components[1])) == ()
@@ -80,7 +80,7 @@ def test_a_template_that_is_not_approved_is_critical() -> None:
         ([*PLANNED.components, {"type": "CAROUSEL"}], "other parts: nothing -> CAROUSEL"),
     ],
 )
-def test_another_text_is_said_as_old_and_new(components: list[dict[str, Any]], said: str) -> None:
+def test_another_text_is_shown_as_old_and_new(components: list[dict[str, Any]], said: str) -> None:
     [finding] = check_still_as_planned(PLANNED, changed(*components), "shop", SEEN)
 
     assert (finding.id, finding.severity) == ("WX509", Severity.CRITICAL)
@@ -96,8 +96,10 @@ def test_another_text_is_said_as_old_and_new(components: list[dict[str, Any]], s
         ("UTILITY", "SOMETHING_NEW", Severity.WARNING),
     ],
 )
-def test_another_category_is_said_as_old_and_new(before: str, now: str, severity: Severity) -> None:
-    [finding] = check_category(before, now, "shop", TOLD)
+def test_another_category_is_shown_as_old_and_new(
+    before: str, now: str, severity: Severity
+) -> None:
+    [finding] = check_category(before, now, "shop", READ)
 
     assert (finding.id, finding.severity) == ("WX509", severity)
     assert finding.evidence[0].text == f"category {before} -> {now}: as it is read now"
@@ -105,8 +107,8 @@ def test_another_category_is_said_as_old_and_new(before: str, now: str, severity
     assert before in finding.title
 
 
-def test_a_category_that_will_change_is_said_before_it_does() -> None:
-    [finding] = check_coming("UTILITY", "MARKETING", "shop", TOLD)
+def test_a_coming_change_of_category_is_shown_before_it_happens() -> None:
+    [finding] = check_coming("UTILITY", "MARKETING", "shop", READ)
 
     assert (finding.severity, finding.title) == (
         Severity.WARNING,

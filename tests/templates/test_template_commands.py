@@ -23,7 +23,7 @@ def practice(run, monkeypatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("practice")
-def test_list_tells_of_each_template_what_matters_for_sending_it(run):
+def test_list_shows_for_each_template_what_matters_for_sending(run):
     lines = run("template", "list").out.splitlines()
 
     assert "appointment\ten_US\tAPPROVED\tUTILITY\theader.1 1 button.0\tGREEN\tTEXT\tURL" in lines

@@ -135,7 +135,7 @@ def test_an_answer_that_is_lost_does_not_create_a_second_one(run, world, directo
     assert world.review.writes == [("create", "open_day", "en_US")]
 
 
-def test_without_leave_nothing_is_pushed(run, world, directory) -> None:
+def test_without_a_yes_nothing_is_pushed(run, world, directory) -> None:
     (directory / "open_day.toml").write_text(NEW)
 
     pushed = run("template", "push", str(directory), stdin="n\n", tty=True)
@@ -303,7 +303,7 @@ def test_a_deleted_name_is_refused_by_meta_for_thirty_days(run, world, directory
         (NEW.replace("language = ", "langauge = "), "`langauge` is not a key"),
     ],
 )
-def test_a_file_that_is_no_template_is_named_with_the_place(run, tmp_path, text, said) -> None:
+def test_a_file_that_is_not_a_template_is_named_with_the_place(run, tmp_path, text, said) -> None:
     path = tmp_path / "open_day.toml"
     path.write_text(text)
 

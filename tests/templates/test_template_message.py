@@ -178,7 +178,7 @@ def test_the_preview_shows_what_a_person_reads() -> None:
     )
 
 
-def test_the_media_of_a_header_stands_in_the_preview_as_its_kind() -> None:
+def test_the_preview_shows_the_media_of_a_header_as_its_kind() -> None:
     image = template({"type": "HEADER", "format": "image"}, BODY)
     values = {"1": "Ana", "2": "tea"}
     assert preview(image, values) == "(IMAGE)\n\nHi Ana, tea for you, Ana"

@@ -97,7 +97,7 @@ def pushed(shelf: Shelf, comparison: Differences, log: WriteLog, clock) -> list[
     return asyncio.run(push(shelf, WABA, comparison.possible, log, clock, done.append, no_upload))
 
 
-def test_what_somebody_changed_at_meta_since_it_was_shown_is_left(directory, state, clock) -> None:
+def test_a_template_changed_at_meta_since_it_was_shown_is_left(directory, state, clock) -> None:
     shelf, log = Shelf(draft("hours")), WriteLog(state, WABA)
     put(directory, draft("hours", "We are open on Monday."))
     comparison = shown(directory, shelf, log, clock)
@@ -147,7 +147,7 @@ def test_a_template_that_somebody_made_meanwhile_is_not_made_again(directory, st
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_killed_push_goes_on_without_a_second_creation(
+def test_a_killed_push_continues_without_a_second_creation(
     directory, state, clock, moment, number
 ) -> None:
     shelf, log = Shelf(), WriteLog(state, WABA)
@@ -182,7 +182,7 @@ def test_a_push_stops_when_the_token_ends(directory, state, clock) -> None:
     assert (result.outcome, result.why) == ("stopped", "the token has ended")
 
 
-def test_no_answer_and_nothing_at_meta_is_unclear_and_the_others_go_on(
+def test_a_write_without_answer_or_result_is_unclear_and_the_others_continue(
     directory, state, clock
 ) -> None:
     shelf, log = Shelf(), WriteLog(state, WABA)

@@ -37,12 +37,12 @@ def find(name: str, language: str, waba: Templates = WABA) -> Template:
     return asyncio.run(find_template(waba, "waba", name, language))
 
 
-def test_name_and_language_have_to_fit_exactly() -> None:
+def test_name_and_language_must_match_exactly() -> None:
     assert find("promo", "en").template_id == "1"
     assert find("promo", "pt_BR").template_id == "2"
 
 
-def test_missing_fields_of_a_record_take_meta_s_defaults() -> None:
+def test_missing_fields_of_a_record_take_metas_defaults() -> None:
     found = find("greeting", "en")
     assert found.parameter_format == "POSITIONAL"
     assert found.components == ()
@@ -66,7 +66,7 @@ def test_an_unknown_template_is_answered_with_what_there_is(
     assert hint in (caught.value.hint or "")
 
 
-def test_a_waba_without_templates_says_so() -> None:
+def test_a_waba_without_templates_is_an_error() -> None:
     with pytest.raises(UsageError) as caught:
         find("promo", "en", Templates())
     assert caught.value.hint == "there are no templates yet"
@@ -118,7 +118,7 @@ def test_a_record_reads_as_one_of_meta_s() -> None:
     assert (found.quality, found.rejected_reason) == (None, None)
 
 
-def test_components_may_be_a_list_and_quality_may_be_told() -> None:
+def test_components_may_be_a_list_and_quality_may_be_given() -> None:
     body = [{"type": "BODY", "text": "Hi {{first_name}}"}]
 
     found = template(components=body, qualityScore="green", status="rejected", statusDetail="scam")

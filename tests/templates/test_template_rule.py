@@ -141,7 +141,9 @@ CARD = {"components": [{"type": "HEADER", "format": "DOCUMENT"}]}
         ),
     ],
 )
-def test_what_wacoex_cannot_fill_is_named(components: list[dict[str, Any]], named: str) -> None:
+def test_a_template_that_wacoex_cannot_fill_is_named(
+    components: list[dict[str, Any]], named: str
+) -> None:
     with pytest.raises(UsageError, match=named) as caught:
         check_sendable(template(body("Hello"), *components))
     assert caught.value.code == "template_unsupported"
@@ -158,7 +160,7 @@ def test_what_wacoex_cannot_fill_is_named(components: list[dict[str, Any]], name
         ({"type": "BUTTONS", "buttons": [{"type": "VOICE_CALL"}]}, "a button of type VOICE_CALL"),
     ],
 )
-def test_what_respondio_cannot_carry_is_named_and_meta_takes_it(
+def test_a_template_that_respondio_cannot_carry_is_named_and_meta_takes_it(
     component: dict[str, Any], named: str
 ) -> None:
     rich = template(body("Hello"), component)
@@ -169,7 +171,7 @@ def test_what_respondio_cannot_carry_is_named_and_meta_takes_it(
     assert "--provider meta" in (caught.value.hint or "")
 
 
-def test_respondio_has_no_place_for_the_payload_of_a_reply() -> None:
+def test_respondio_cannot_carry_the_payload_of_a_reply() -> None:
     sources = [ParameterSource("button.0", text="stop")]
 
     check_carried(POSITIONAL, sources, Provider.META)
@@ -218,7 +220,7 @@ def test_a_carousel_of_products_may_have_more_cards_than_its_template() -> None:
     ]
 
 
-def test_what_is_too_long_for_a_command_line_is_to_be_put_into_a_file() -> None:
+def test_values_too_long_for_a_command_line_must_come_from_a_file() -> None:
     with pytest.raises(UsageError) as caught:
         resolve_sources(PRODUCTS, (), ["phone"])
     assert "wacoex template skeleton promo > values.toml" in (caught.value.hint or "")
@@ -292,7 +294,7 @@ def test_a_named_placeholder_takes_no_column_that_only_looks_alike() -> None:
         resolve_sources(NAMED, (), ["first_name", "City"])
 
 
-def test_a_number_is_no_column_name() -> None:
+def test_a_number_is_not_a_column_name() -> None:
     with pytest.raises(UsageError, match="nothing to put in for `1`"):
         resolve_sources(template(body("Hi {{1}}")), (), ["phone", "1"])
 
@@ -346,7 +348,7 @@ def test_a_row_gives_its_values_in_the_order_of_the_sources() -> None:
 
 
 @pytest.mark.parametrize("row", [{}, {"name": ""}, {"name": " \t\n"}, {"name": "\u00a0"}])
-def test_an_empty_value_makes_the_row_unfit(row: dict[str, str]) -> None:
+def test_a_row_with_an_empty_value_cannot_be_filled(row: dict[str, str]) -> None:
     assert fill(SOURCES, row) is None
     assert empty_keys(SOURCES, row) == ("1",)
 

@@ -122,7 +122,7 @@ def sendable() -> list[Template]:
 
 
 @pytest.mark.parametrize("template", sendable(), ids=lambda template: template.name)
-def test_the_skeleton_of_every_template_fills_it_as_it_stands(
+def test_the_skeleton_of_every_template_fills_it_unchanged(
     tmp_path: Path, template: Template
 ) -> None:
     path = written(tmp_path, "values.toml", "\n".join(skeleton(template)))
@@ -140,7 +140,7 @@ def test_the_skeleton_of_every_template_fills_it_as_it_stands(
     assert bool(sent) == any(not place.is_optional for place in placeholders(template))
 
 
-def test_what_may_be_left_out_stands_in_the_skeleton_as_a_comment() -> None:
+def test_optional_values_are_comments_in_the_skeleton() -> None:
     lines = list(skeleton(TABLE))
     assert '# "button.0" = "unused"  # flow token of button 0' in lines
     assert '# "button.0.data" = { }  # data of the flow of button 0' in lines

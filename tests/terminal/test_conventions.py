@@ -35,7 +35,7 @@ def test_a_typo_is_answered_with_the_likely_word_and_never_run(
     assert reported in ended.err
 
 
-def test_standard_output_is_data_however_much_is_told(run) -> None:
+def test_standard_output_is_data_at_every_verbosity(run) -> None:
     run("channel", "add", "shop", "--phone", "+6560000001")
     aside = {"WACOEX_META_BASE_URL": "http://127.0.0.1:9", "WACOEX_CHANEL": "x"}
 

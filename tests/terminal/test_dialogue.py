@@ -35,7 +35,7 @@ def test_only_yes_is_yes(typing, capsys, answer: str, meant: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", ["confirm", "ask"])
-def test_ctrl_d_declines_whatever_is_asked(typing, capsys, kind: str) -> None:
+def test_ctrl_d_declines_any_question(typing, capsys, kind: str) -> None:
     typing("")
     dialogue = TerminalDialogue(Invocation())
 
@@ -108,7 +108,7 @@ def test_a_secret_is_the_first_line_of_a_pipe_even_when_asking_is_forbidden(typi
     assert TerminalDialogue(Invocation(no_input=True)).secret("Token") == "token"
 
 
-def test_a_pipe_that_is_no_text_is_refused(monkeypatch, make_stream) -> None:
+def test_a_pipe_that_is_not_text_is_refused(monkeypatch, make_stream) -> None:
     monkeypatch.setattr(sys, "stdin", make_stream(b"\xff\xfe\n"))
 
     with pytest.raises(UsageError, match="standard input is not plain text"):
@@ -133,7 +133,7 @@ def test_an_answer_comes_without_its_outer_spaces(typing, capsys) -> None:
     ],
     ids=["plain", "-q", "--json", "-qq", "-v", "-vv"],
 )
-def test_how_much_is_told(capsys, invocation: Invocation, reported: str) -> None:
+def test_each_verbosity_shows_its_notes(capsys, invocation: Invocation, reported: str) -> None:
     dialogue = TerminalDialogue(invocation)
 
     dialogue.note("n")
@@ -156,7 +156,7 @@ def test_enter_is_noticed_without_waiting_for_it(typing, capsys) -> None:
 @pytest.mark.parametrize(
     ("invocation", "is_terminal"), [(Invocation(no_input=True), True), (Invocation(), False)]
 )
-def test_nobody_presses_enter_where_nobody_may_be_asked(
+def test_enter_is_not_waited_for_where_questions_are_off(
     typing, invocation: Invocation, is_terminal: bool
 ) -> None:
     typing("\n", is_terminal=is_terminal)
@@ -165,7 +165,7 @@ def test_nobody_presses_enter_where_nobody_may_be_asked(
     assert not TerminalDialogue(invocation).is_enter_pressed()
 
 
-def test_a_terminal_at_which_nobody_types_is_not_waited_for(monkeypatch) -> None:
+def test_a_terminal_without_typing_is_not_waited_for(monkeypatch) -> None:
     ours, theirs = os.openpty()
     with os.fdopen(theirs, encoding="utf-8") as terminal, os.fdopen(ours, "wb", 0) as keyboard:
         monkeypatch.setattr(sys, "stdin", terminal)

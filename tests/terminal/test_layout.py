@@ -94,7 +94,7 @@ def test_names_of_every_script_keep_the_columns_straight(name: str, width: int) 
     assert max(map(cells, lines)) <= width
 
 
-def test_ids_are_counted_where_they_do_not_fit() -> None:
+def test_ids_without_room_are_counted() -> None:
     assert layout.counted("WX101 WX203 WX501 WX702", 14) == "WX101 WX203 +2"
     assert layout.counted("WX101 WX203 WX501 WX702", 9) == "WX101 +3"
 
@@ -166,7 +166,7 @@ def test_a_long_screen_has_sixty_lines_at_most_and_says_that_there_is_more(
     assert len(whole) == channels + 1 + 4 * kinds + 2
 
 
-def test_what_has_nothing_to_say_is_left_out_first() -> None:
+def test_rows_without_a_problem_are_left_out_first() -> None:
     lines = screen([board(100, 97), "end"])
 
     assert [line.split()[0] for line in lines[1:4]] == ["warning"] * 3
@@ -177,7 +177,7 @@ def test_a_screen_that_fits_is_not_folded() -> None:
     assert len(screen([board(20, 10), findings(5)])) == 21 + 20
 
 
-def test_moments_are_said_as_people_say_them() -> None:
+def test_moments_are_written_as_people_write_them() -> None:
     parts = [
         "last run 2026-11-27T20:15:00.123Z, deadline 2027-01-02 09:30 Asia/Singapore,"
         " typed `--at 2026-11-27T20:15:00Z`"
@@ -190,7 +190,7 @@ def test_moments_are_said_as_people_say_them() -> None:
 
 
 @pytest.mark.parametrize("text", ["2026-13-41T00:00:00Z", "2026-11-27 20:15 No/Where"])
-def test_what_is_no_moment_stays(text: str) -> None:
+def test_a_text_that_is_not_a_moment_stays(text: str) -> None:
     assert screen([text]) == [text]
 
 

@@ -1,4 +1,4 @@
-"""Global options before and after the subcommand, help pages, and how failures are told."""
+"""Global options before and after the subcommand, help pages, and how failures are shown."""
 
 import json
 import os
@@ -98,7 +98,7 @@ def test_a_bare_group_shows_its_help(app: PlainGroup, capsys: pytest.CaptureFixt
     assert "Look around." in capsys.readouterr().err
 
 
-def test_a_usage_error_speaks_json_too(app: PlainGroup, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_usage_error_is_json_too(app: PlainGroup, capsys: pytest.CaptureFixture[str]) -> None:
     assert start(app, "watch", "look", "--json", "--nope") == 2
 
     envelope = json.loads(capsys.readouterr().out)
@@ -118,7 +118,7 @@ def test_a_check_that_cannot_be_made_is_unknown(
     assert capsys.readouterr().err.startswith("error: ")
 
 
-def test_what_follows_two_dashes_is_no_option(
+def test_words_after_two_dashes_are_not_options(
     app: PlainGroup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert start(app, "watch", "look", "--", "--json") == 2

@@ -55,7 +55,7 @@ def unread(outlets: None) -> Iterator[int]:
     os.close(writer)
 
 
-def test_a_full_disk_is_remembered_and_fails_nobody(
+def test_a_full_disk_is_remembered_and_fails_no_write(
     full: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outlet = take(monkeypatch, full)
@@ -67,7 +67,7 @@ def test_a_full_disk_is_remembered_and_fails_nobody(
     assert not outlet.has_written
 
 
-def test_a_reader_that_left_is_no_failure(unread: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_left_is_not_a_failure(unread: int, monkeypatch: pytest.MonkeyPatch) -> None:
     outlet = take(monkeypatch, unread)
 
     assert emit(Result({}, ["text"], exit_code=7), Invocation(), ("broadcast", "send")) == 7
@@ -87,7 +87,7 @@ def test_a_command_that_only_reads_ends_when_its_reader_leaves(
     assert next(numbers) < 3_000
 
 
-def test_a_reader_that_does_not_read_holds_up_no_work(
+def test_a_reader_that_does_not_read_delays_no_work(
     outlets: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(output, "_PATIENCE_SECONDS", 0.01)
@@ -171,7 +171,7 @@ def test_a_loss_is_noted_once_and_forgotten_when_a_later_run_can_write(
     assert lost_output.newest(state, long_ago) == []
 
 
-def test_what_was_lost_before_the_state_file_was_open_is_noted_too(
+def test_output_lost_before_the_state_file_was_open_is_noted_too(
     full: int, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take(monkeypatch, full)

@@ -58,7 +58,7 @@ LINES = (
 
 @pytest.fixture
 def display(monkeypatch: pytest.MonkeyPatch, make_stream):
-    """The last picture of a display with lines, on a terminal so many columns wide."""
+    """The last picture of a display with lines, on a terminal this many columns wide."""
 
     def draw(columns: int, color: bool | None = False, lines: tuple[str, ...] = LINES) -> list[str]:
         monkeypatch.setenv("TERM", "xterm")
@@ -73,7 +73,7 @@ def display(monkeypatch: pytest.MonkeyPatch, make_stream):
     return draw
 
 
-def test_lines_stand_below_the_bar_instead_of_the_text_beside_it(display) -> None:
+def test_lines_below_the_bar_replace_the_text_beside_it(display) -> None:
     bar, *below = display(100)
 
     assert bar.startswith("broadcast 7 ━")

@@ -71,7 +71,7 @@ def test_a_person_gets_a_header_and_aligned_columns(streams) -> None:
         (-86400 * 12.5, "12 days ago"),
     ],
 )
-def test_times_are_told_relative_to_now(seconds: float, text: str) -> None:
+def test_times_are_shown_relative_to_now(seconds: float, text: str) -> None:
     assert relative(NOW + timedelta(seconds=seconds), NOW) == text
 
 
@@ -149,7 +149,7 @@ def test_the_sandbox_shows_in_the_envelope(streams) -> None:
     assert json.loads(out.written())["sandbox"] is True
 
 
-def test_an_error_is_told_with_its_hint_and_at_v_with_its_facts(streams) -> None:
+def test_an_error_is_shown_with_its_hint_and_at_v_with_its_facts(streams) -> None:
     error = CredentialError("no entry", hint="knock", details={"fbtrace_id": "Abc", "code": 190})
     _, err = streams()
     assert emit_error(error, Invocation()) == 4
@@ -188,7 +188,7 @@ def test_names_from_outside_cannot_play_with_the_terminal(streams) -> None:
     assert out.written() == "a?[2Jb?c\nX\n?]0;t?\n"
 
 
-def test_long_lists_stand_in_data_like_any_other_entry(capsys) -> None:
+def test_long_lists_are_in_data_like_any_other_entry(capsys) -> None:
     rows = (f'{{"row": {number}}}, {{"row": {number + 1}}}' for number in range(0, 2_500, 2))
     result = Result({"zebra": 1, "about": "x"}, lists={"rows": rows, "empty": iter(())})
 
@@ -206,7 +206,7 @@ def test_a_person_is_not_shown_long_lists(capsys) -> None:
     assert capsys.readouterr().out == "done\n"
 
 
-def test_a_person_is_told_that_a_list_is_empty_and_a_pipe_gets_nothing(run) -> None:
+def test_a_person_reads_that_a_list_is_empty_and_a_pipe_gets_nothing(run) -> None:
     assert run("channel", "list").out == ""
     shown = " ".join(run("channel", "list", tty=True).out.split())
     assert re.fullmatch(

@@ -1,6 +1,6 @@
 """What a person sees: thirty screens at 40, 80 and 120 columns, kept as text under `screens/`.
 
-`make screens` writes them anew; look at the difference before it is committed.
+`make screens` writes them again; look at the difference before it is committed.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def add(run: Callable[..., Any], name: str, phone: str, *more: str) -> None:
 
 
 def keep_facts(path: Path, days_ago: Callable[[str], float], **changes: Any) -> None:
-    """Let every channel have been connected and read so many days ago."""
+    """Let every channel have been connected and read this many days ago."""
     node = default_world().nodes[PHONE_NUMBER_ID].values
     state = open_state(path)
     for channel in Channels(state).all_active():

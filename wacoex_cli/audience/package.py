@@ -1,4 +1,4 @@
-"""An XLSX package taken apart with care, and laid anew so that any reader can be given it.
+"""An XLSX package taken apart with care, and rebuilt so that any reader can be given it.
 
 Nothing is unpacked before the directory of the zip file was looked at, and nothing beyond what it
 declares. The sheet is cut into pieces of some thousand rows, so that a reader which takes a whole
@@ -77,7 +77,7 @@ class SheetEntry(NamedTuple):
 
 
 class Pieces(NamedTuple):
-    """What became of a sheet: how many sheets of the new package, and what its rows say.
+    """What happened to a sheet: how many sheets of the new package, and what its rows say.
 
     `too_long` are the numbers of rows that were left out because of their size.
     """
@@ -182,7 +182,7 @@ class Scanner(DefusedExpatParser):
         """A tag ends."""
 
     def reset(self) -> None:
-        """Start anew, without the handlers that nobody needs."""
+        """Start again, without the handlers that nobody needs."""
         super().reset()
         parser = self._parser
         parser.CharacterDataHandler = None
@@ -285,7 +285,7 @@ class _SharedTexts(Scanner):
 
 
 class _Rows(Scanner):
-    """The rows of a sheet, written anew piece by piece; each piece is a sheet of its own."""
+    """The rows of a sheet, rewritten piece by piece; each piece is a sheet of its own."""
 
     def __init__(self, made: zipfile.ZipFile) -> None:
         super().__init__()

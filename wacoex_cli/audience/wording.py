@@ -127,7 +127,7 @@ def _demand_column(sources: Sequence[ParameterSource], option: str, key: str) ->
 
 
 class CellWording:
-    """What becomes of the cells of a plan, and what the plan says about it.
+    """What happens to the cells of a plan, and what the plan says about it.
 
     `formats` are by the keys of placeholders, as they were typed. Dates and numbers are written as
     in the message's language in the recipient's country, or as in `locale` if that is given. In
@@ -507,7 +507,7 @@ def _in_shape(
 def _shape(
     locale: Locale | None, currency: str | None, minus: str, whole: int, rest: int
 ) -> str | None:
-    """How Babel writes all numbers with so many digits, with `%s` for each of them.
+    """How Babel writes all numbers with this many digits, with `%s` for each of them.
 
     None where it does not write each digit in its place.
     """

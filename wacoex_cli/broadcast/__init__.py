@@ -1,1 +1,1 @@
-"""The main job: plan a broadcast, send it at a safe pace, know what became of every row."""
+"""The main job: plan a broadcast, send it at a safe pace, know what happened to every row."""

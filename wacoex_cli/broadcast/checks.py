@@ -26,7 +26,7 @@ RECENT = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Incident:
-    """What happened to `times` rows, or so many times, in one broadcast, the last time `at`.
+    """What happened to `times` rows, or that many times, in one broadcast, the last time `at`.
 
     `peak` is the most of our messages that left in any second of it, `bunched` how many left less
     than half a slot after the one before; both 0 where nobody counted.

@@ -61,13 +61,13 @@ def way_through(
     rate: float,
     clock: Clock,
 ) -> SendingWay:
-    """How long a provider takes for so many people of a broadcast, at `rate` at most."""
+    """How long a provider takes for this many people of a broadcast, at `rate` at most."""
     allowed, why = MESSAGES_PER_SECOND, "Meta's limit for a number in Coexistence"
     if provider.endpoint is not None:
         stored = (
-            Paces(state).load(provider.endpoint, UNREPORTED_MESSAGES_PER_SECOND, clock).told_limit
+            Paces(state).load(provider.endpoint, UNREPORTED_MESSAGES_PER_SECOND, clock).stated_limit
         )
-        limit = provider.told_limit() or stored
+        limit = provider.stated_limit() or stored
         allowed = min(allowed, limit or UNREPORTED_MESSAGES_PER_SECOND)
         why = f"what {provider.kind.known_as} says it allows"
         if limit is None:
@@ -94,7 +94,7 @@ _AT_ONCE = 5
 
 @dataclass(frozen=True)
 class NewMacs:
-    """People who were not active this month, as far as anybody knows: at most so many.
+    """People who were not active this month, as far as anybody knows: at most this many.
 
     `active` are those of the list whom events and broadcasts know as active. respond.io was
     asked about `looked_up` of the rest, and knew `active_there` as active. `created` are no

@@ -689,7 +689,7 @@ def plan_again(
     *,
     dry_run: bool,
 ) -> tuple[Broadcast, tuple[Row, ...]]:
-    """Plan what failed in `source` anew: the frozen template and parameters, nothing else of it.
+    """Plan what failed in `source` again: the frozen template and parameters, nothing else of it.
 
     `word` chooses the rows: `failed`, `rejected`, a code of Meta, what follows from codes
     (`retry`, `row`, `stop`), or `all`. Who has opted out, who got 131049 within 24 hours, and who

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, check_mended, wait_for
+from wacoex_cli.channels.checks import SENDING_FIELDS, check_can_send, check_sending_facts, wait_for
 from wacoex_cli.channels.facts import Connection, ConnectionState
 from wacoex_cli.channels.model import BUSINESS_NAME, Channel, Fact, Provider, values_of
 from wacoex_cli.contacts.store import is_marketing
@@ -92,7 +92,7 @@ async def check_channel(
         raise refusal
     values, observed_at = values_of(read), to_text(now)
     found = check_can_send(values, channel.name, observed_at) if values else []
-    found += check_mended(values, channel.name, observed_at)
+    found += check_sending_facts(values, channel.name, observed_at)
     review = values_of(await reads.review(provider.meta, channel, now))
     found += check_account((), (), review, channel.name, now, observed_at)
     found += await provider.check_channel(connection, now, reads)

@@ -193,7 +193,7 @@ def by_history(doubt: Doubt, history: History, now: datetime) -> Judgement:
 class Candidate:
     """An outgoing message to the person that can be the row's, for all that is said of it.
 
-    `is_sure`: channel, sender, type and template are all told, and are the row's.
+    `is_sure`: channel, sender, type and template are all known, and are the row's.
     """
 
     message_id: int | None

@@ -1,4 +1,4 @@
-"""A broadcast as people and scripts see it: how it goes, where it stands, what became of each row.
+"""A broadcast as people and scripts see it: how it goes, its status, what happened to each row.
 
 Of a running broadcast everything is counted: no number, name or text of an answer comes in here.
 The page of a report is `report_page`.
@@ -76,7 +76,7 @@ _UNSETTLED_COLUMNS = (
 
 
 def line(shot: RunProgress) -> str:
-    """One line for a log: what became of the rows, how fast, how long still."""
+    """One line for a log: what happened to the rows, how fast, how long still."""
     parts = [_states(shot)]
     if shot.counts.open:
         parts.append(f"{shot.last_second}/s now")
@@ -93,8 +93,8 @@ def lines(shot: RunProgress) -> tuple[str, ...]:
     """What stands below the bar: rate, outcomes, errors by code with meaning, quiet hours."""
     rate = [f"{shot.last_second}/s now"] if shot.counts.open else []
     rate.append(f"most in one second: {shot.peak}")
-    if shot.told_limit is not None:
-        rate.append(f"the API takes {shot.told_limit:g}/s")
+    if shot.stated_limit is not None:
+        rate.append(f"the API takes {shot.stated_limit:g}/s")
     if (left := shot.seconds_left) is not None:
         rate.append(f"{about(left)} left")
     waits = [shot.canary_text] if shot.canary_rows else []
@@ -119,7 +119,7 @@ def to_json(shot: RunProgress) -> dict[str, Any]:
             "now": shot.last_second,
             "last_minute": None if shot.finished_rate is None else round(shot.finished_rate, 2),
             "peak_in_one_second": shot.peak,
-            "told_limit": shot.told_limit,
+            "told_limit": shot.stated_limit,
         },
         "codes": [
             {

@@ -345,7 +345,7 @@ def plan_and_try(
 ) -> Result:
     """Plan a broadcast; with `phone` send its first message there too, and wait for its status.
 
-    The planned broadcast stays as it is, whatever becomes of the test.
+    The planned broadcast stays as it is, whatever happens to the test.
 
     Raises:
         WacoexError: an option or the file is wrong, or Meta or respond.io could not be asked.

@@ -1,4 +1,4 @@
-"""Broadcasts that are about to be sent: what speaks against each, and what is asked."""
+"""Broadcasts that are about to be sent: the findings of each, and what is asked."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class SendTask:
 
     @property
     def repeats(self) -> RepeatPolicy:
-        """What becomes of people who have this message: as this command says, else the plan."""
+        """What happens to people who have this message: as this command says, else the plan."""
         return self.order.repeats or self.broadcast.repeats
 
     @property
@@ -212,7 +212,7 @@ class SendTask:
         return [*found, *again.findings], again
 
     def tell(self, checked: SendCheck, dialogue: Dialogue) -> None:
-        """Say what speaks against it, what holds it back, and who is left out."""
+        """Show its findings, what holds it back, and who is left out."""
         for line in report.findings_text(checked.findings):
             dialogue.note(line)
         state, broadcast, pressure = self.workspace.state, self.broadcast, self.order.pressure

@@ -157,7 +157,7 @@ def _as_error(outcome: Sent | NotBegun | Exception, invocation: Invocation) -> O
 
 
 def places_for(numbers: int) -> int:
-    """How many requests may be open at once for so many numbers, as the system allows it.
+    """How many requests may be open at once for this many numbers, as the system allows it.
 
     Each number has what it has when it sends alone.
     """
@@ -387,7 +387,7 @@ class Reporter:
             self._change.notify()
 
     def _report_all(self) -> None:
-        # Without the command nobody hears it; what is under way is recorded all the same.
+        # Without the command nobody hears it; what is under way is recorded anyway.
         with contextlib.suppress(OSError):
             while newest := self._next():
                 for place, news in newest.items():

@@ -129,7 +129,7 @@ def draw(
 
     A value from a column is shown as the name of the column, because it differs from person to
     person, and what was sent to one of them is nobody else's business. `cells` are references to
-    files, by the keys of placeholders, that are shown all the same. `look` says what is known of a
+    files, by the keys of placeholders, that are shown anyway. `look` says what is known of a
     file, `plain` how a text may be shown: with masked numbers; `time` writes a moment.
     """
     columns = {source.key: _bare(source.column) for source in sources if source.column}

@@ -191,7 +191,7 @@ def _health_facts(node: Mapping[str, Any]) -> Iterator[_Said]:
         yield _NEWER_WORD, Severity.UNKNOWN
 
 
-def check_mended(values: Mapping[str, Any], channel: str, observed_at: str) -> list[Finding]:
+def check_sending_facts(values: Mapping[str, Any], channel: str, observed_at: str) -> list[Finding]:
     """WX214: display name, mode or verification of the number are not as sending needs them.
 
     A declined name leads to 131037 (Meta: error codes), yet Meta declines names of numbers that

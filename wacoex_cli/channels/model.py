@@ -19,7 +19,7 @@ ID_NAMES = ("phone_number_id", "waba_id", "respondio_channel_id")
 RE_REGISTERED = "USER_RE_REGISTERED"
 """The reason of a removal that WhatsApp usually takes back by itself."""
 OFFBOARDED_HERE = "WACOEX_OFFBOARDED"
-"""No event of Meta's: `wacoex offboard` saw the proof, where Meta told of no removal."""
+"""No event of Meta's: `wacoex offboard` saw the proof, where Meta reported no removal."""
 META = "meta"
 NOT_AVAILABLE = "not_available"
 WABA_PREFIX = "waba."
@@ -36,7 +36,7 @@ PHONE_NUMBER_FIELDS = (
 )  # fmt: skip
 """Fields of the phone number node but `certificate`, which is a secret (Meta: phone number)."""
 JUDGED_FIELDS = ("name_status", "new_name_status", "code_verification_status", "account_mode")
-"""Those of them that say what must be mended before sending (WX214)."""
+"""Those of them that say what must be corrected before sending (WX214)."""
 WABA_FIELDS = (
     "name", "status", "account_review_status", "business_verification_status", "country",
     "currency", "timezone_id", "creation_time", "ownership_type", "owner_business_info",
@@ -74,7 +74,7 @@ class Provider(StrEnum):
 
 @dataclass(frozen=True)
 class Details:
-    """What a person says about a channel; ids are spelt as Meta and respond.io spell them."""
+    """What a person says about a channel; ids are written as Meta and respond.io write them."""
 
     phone: str
     phone_number_id: str | None = None
@@ -313,7 +313,7 @@ class EvidenceKind(StrEnum):
 class Sign(NamedTuple):
     """One dated fact. `at` is RFC 3339 in UTC, `source` is `meta`, `respondio` or `person`.
 
-    `said_by` names the person who confirmed, or the event that told it.
+    `said_by` names the person who confirmed, or the event that reported it.
     """
 
     address: str

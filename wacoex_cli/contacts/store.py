@@ -85,7 +85,7 @@ class OptOut:
 
 @dataclass(frozen=True)
 class ImportCounts:
-    """What became of a file: new or wider entries, ones already known, lines without a number."""
+    """The result of an import: new or wider entries, ones already known, lines without a number."""
 
     added: int
     known: int

@@ -67,7 +67,7 @@ TYPED = (
 _ANSWERED_WITHIN_SECONDS = 60.0
 
 ANSWERS_AFTER = Fault("latency", seconds=0.25)
-_TOLD_WITHIN_SECONDS = 10.0
+_REPORTED_WITHIN_SECONDS = 10.0
 PARTIAL = 7
 _MYSELF = "+6591000099"
 # Ana and Ben are contacts of the pretend respond.io; Eva is none yet.
@@ -169,7 +169,7 @@ def _send_broadcasts(guide: Guide, world: World) -> None:
 
 def wait_for_webhooks(world: World) -> None:
     """Wait until a webhook reported what happened, if that does not take long."""
-    until = time.monotonic() + _TOLD_WITHIN_SECONDS
+    until = time.monotonic() + _REPORTED_WITHIN_SECONDS
     while world.outbox.waiting() and time.monotonic() < until:
         time.sleep(0.05)
 

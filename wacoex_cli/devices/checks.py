@@ -88,7 +88,7 @@ def check_probes(
 ) -> list[Finding]:
     """WX304: a word that was sent from a supported device, or from the phone, never came back.
 
-    Says nothing about unsupported kinds (WX301), about a device that was linked anew since, and
+    Says nothing about unsupported kinds (WX301), about a device that was linked again since, and
     about one that is not linked. Where nothing at all came in, the way in is looked at first.
     """
     linked = {device.device_id: device for device, state in listed if state is DeviceState.LINKED}

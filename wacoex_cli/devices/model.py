@@ -116,7 +116,7 @@ class Device(NamedTuple):
 
 
 class ListConfirmation(NamedTuple):
-    """Somebody said that the list is complete; it held so many companions then.
+    """Somebody said that the list is complete; it held this many companions then.
 
     `last_device_id` is the highest number that any companion had by then.
     """
@@ -150,8 +150,8 @@ def primary_only(
     Such a time begins when somebody confirms that the list is complete while it holds no
     companion; that one was unlinked or removed is not enough. It ends when the next companion is
     linked. `devices` are all that were ever listed, removed ones too. One that is reported later
-    but was linked before the confirmation shows that the list was not complete. Which one was told
-    of later is seen by its number: a clock may go back.
+    but was linked before the confirmation shows that the list was not complete. Its number
+    shows which one was reported later: a clock may go back.
     """
     known = list(devices)
     found: list[Interval] = []
@@ -200,7 +200,7 @@ def breaks_in(events: Iterable[AccountEvent]) -> list[Break]:
 
 
 class WordOutcome(StrEnum):
-    """What became of a word. `not_sent` is what a person says: then nothing was learnt."""
+    """What happened to a word. `not_sent` is what a person says: then nothing was learnt."""
 
     SEEN = "seen"
     NOT_SEEN = "not_seen"

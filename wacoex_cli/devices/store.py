@@ -182,7 +182,7 @@ class Probes:
         )
 
     def set_outcome(self, probe_id: int, word: ProbeWord) -> None:
-        """Keep what became of a word."""
+        """Keep what happened to a word."""
         self._state.execute(
             "UPDATE probe_words SET outcome = ?, seen_at = ? WHERE probe_id = ? AND device_id = ?",
             [word.outcome, word.seen_at, probe_id, word.device_id],

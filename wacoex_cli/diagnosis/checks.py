@@ -14,7 +14,7 @@ from wacoex_cli.channels.checks import (
     check_can_send,
     check_connection,
     check_ids,
-    check_mended,
+    check_sending_facts,
     check_shown,
     check_token,
     check_version,
@@ -136,7 +136,7 @@ def check_sending(
     seen = facts.observed_at(SENDING_FIELDS)
     limit = values.get("whatsapp_business_manager_messaging_limit")
     found = check_can_send(values, name, seen)
-    found += check_mended(values, name, seen)
+    found += check_sending_facts(values, name, seen)
     found = allow_for_settling(found, values, name, now, seen)
     if limit is not None:
         # Imported only now, as what is below: most commands find nothing that needs it.

@@ -573,7 +573,7 @@ def _stopped(flow: EchoFlow, now: datetime) -> str | None:
 
 
 QUIET_DAYS = 10
-"""After so many days without a sign of the app, what is unsupported is put down to catching up."""
+"""After this many days without a sign of the app, the cause is taken to be catching up."""
 
 _NOT_CARRIED = 131051
 # They stand for the message as a whole, and say nothing about its type.

@@ -162,7 +162,7 @@ def _items(stream: BinaryIO) -> Iterator[Item]:
     """The payloads in order. Blank lines are passed over.
 
     In a file of lines a broken one harms no other. In an array, and where objects stretch over
-    several lines, nothing after a broken one can be told apart: reading ends there.
+    several lines, no object after a broken one can be found: reading ends there.
     """
     line = 1
     raw = stream.readline(LARGEST_BYTES + 1).removeprefix(codecs.BOM_UTF8)

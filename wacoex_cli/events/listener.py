@@ -490,7 +490,7 @@ class Listener:
     ) -> Sequence[Payload]:
         """The payloads of a body that is signed as it is, or as it came (`packed`).
 
-        Meta signs what it means; a proxy that packs it does not sign anew.
+        Meta signs what it means; a proxy that packs it does not sign again.
         """
         keys = self.keys.signing[source]
         forms = {body, body if packed is None else packed}

@@ -137,7 +137,7 @@ class PullProgress:
         )
 
     def advance_sweep(self, cursor: str | None, contacts: int, now: datetime) -> None:
-        """Remember that so many more contacts are done and which page comes next, if any."""
+        """Remember that this many more contacts are done and which page comes next, if any."""
         self._state.execute(
             "UPDATE pull_sweeps SET cursor = ?, contacts_done = contacts_done + ?,"
             " finished_at = ? WHERE respondio_channel_id = ?",
@@ -569,7 +569,7 @@ class Pull:
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
-        """What fails on one platform is kept, so that the other is read all the same."""
+        """What fails on one platform is kept, so that the other is read anyway."""
         try:
             yield
         except (CredentialError, RefusedError, TemporaryError) as error:

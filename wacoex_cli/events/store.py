@@ -122,7 +122,7 @@ _ACTIVE = (
 
 
 class Stored(NamedTuple):
-    """What became of one payload: whether it was kept, and how many events of it are new."""
+    """What happened to one payload: whether it was kept, and how many events of it are new."""
 
     is_new: bool
     events: Mapping[Kind, int]
@@ -145,7 +145,7 @@ class Tally:
     by_kind: Counter[Kind] = field(default_factory=Counter)
 
     def add(self, outcomes: Iterable[Stored]) -> None:
-        """Count what became of some payloads."""
+        """Count what happened to some payloads."""
         for outcome in outcomes:
             self.stored += outcome.is_new
             self.duplicates += not outcome.is_new
@@ -441,7 +441,7 @@ class EventLog:
     ) -> dict[int, list[Event]]:
         """Events of a kind since a moment, newest first, by the owner of the numbers.
 
-        At most so many of each. In one statement for all.
+        At most this many of each. In one statement for all.
         """
         all_numbers, wanted = numbers.all_numbers, [kind, to_text(since)]
         # To read a few events of others is less work than to look for each number.

@@ -44,7 +44,7 @@ class AiohttpClient(httpx.AsyncClient):
         super().__init__(limits=limits, **settings)
 
     def add_places(self, more: int) -> None:
-        """Let so many more requests be open at once."""
+        """Let this many more requests be open at once."""
         for _ in range(more):
             self._pool.places.release()
 

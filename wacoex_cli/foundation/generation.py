@@ -3,7 +3,7 @@
 Planning, sending and resuming raise a counter in the file, then in a sidecar beside it, which also
 holds what tells this file from a copy: inode and machine. A copy takes at most the counter along,
 so what it does not know of can be asked about before anybody is sent to from it. Where the file
-lies is here too: some file systems cannot keep two senders apart.
+is stored is found here too: some file systems cannot keep two senders apart.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Mount(NamedTuple):
 
 
 def sidecar_path(state_path: Path) -> Path:
-    """Where the sidecar of a state file lies."""
+    """Where the sidecar of a state file is."""
     return state_path.with_name(f"{state_path.name}.generation")
 
 
@@ -185,7 +185,7 @@ def suspicion(state: State, machine_id: str | None = None) -> str | None:
     `machine_id` is that of this machine, found out when it is None. Changes nothing.
     """
     # In this order: a program that raises the counter meanwhile raises it in the file first. The
-    # first sidecar is the exception, so one that came meanwhile is read anew.
+    # first sidecar is the exception, so one that came meanwhile is read again.
     while True:
         has_sidecar = sidecar_path(state.path).exists()
         before = read_sidecar(state.path) if has_sidecar else None
@@ -253,7 +253,7 @@ def seal(state: State, machine_id: str | None = None, *, anew: bool = False) -> 
 def seal_older(state: State, machine_id: str | None = None) -> None:
     """Give a file that was written before there were sidecars its first one, unasked.
 
-    Where one lies already the file is an older one than that: it is left alone.
+    Where there is one already, the file is older than that: it is left alone.
     """
     if state.value(_UNSEALED) is None:
         return
@@ -320,6 +320,6 @@ def _is_on_disk(path: Path) -> bool:
 
 
 def local_path_for(path: Path, mounts: Sequence[Mount]) -> Path:
-    """Where a state file that lies on a network could lie on this machine."""
+    """Where a state file that is on a network could be on this machine."""
     usual, system = real_path(default_state_path()), Path("/var/lib/wacoex") / path.name
     return system if network_file_system(usual, mounts) else usual

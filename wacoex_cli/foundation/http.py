@@ -151,7 +151,7 @@ _MOST_TRIES = 4
 _PIECE_BYTES = 256 * 1024
 _LEAST_UPLOAD_BYTES_PER_SECOND = 50_000
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
-# The read time-out counts each piece of an answer anew, so an answer that drips needs an end too.
+# Each piece of an answer restarts the read time-out, so an answer that drips needs an end too.
 _WHOLE_EXCHANGE_SECONDS = 60.0
 # An answer that is larger waits for its turn to be read: 64 of 8 MB would not be small together.
 _SMALL_ANSWER_BYTES = 64 * 1024

@@ -108,10 +108,10 @@ def assigned(phone: str) -> str | None:
     """
     if _has_range(phone):
         return phone
-    spelt = _LACKS_A_NINE.fullmatch(phone)
-    if spelt is None:
+    match = _LACKS_A_NINE.fullmatch(phone)
+    if match is None:
         return None
-    national = f"+{spelt[1] or spelt[3]}9{spelt[2] or spelt[4]}"
+    national = f"+{match[1] or match[3]}9{match[2] or match[4]}"
     return national if _has_range(national) else None
 
 

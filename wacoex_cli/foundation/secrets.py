@@ -28,7 +28,7 @@ LOCAL_KEY = "local-key"
 
 
 def secret_path(directory: Path, name: str, channel: str | None) -> Path:
-    """Where a secret lies. No name of a secret holds a dot, so no two secrets share a file."""
+    """Where a secret is. No name of a secret holds a dot, so no two secrets share a file."""
     return directory / (f"{channel}.{name}" if channel else name)
 
 
@@ -191,7 +191,7 @@ class Keyring:
 
 
 def _backend() -> KeyringBackend:
-    """The backend in force, or the first one of a chain that can be used."""
+    """The backend in use, or the first one of a chain that can be used."""
     try:
         import keyring.backends.chainer
 

@@ -56,8 +56,8 @@ async def serve(
 
     The first signal closes the socket and lets requests under way end, `drain_seconds` at most (0
     breaks them off); a second one breaks them off. `port` 0 takes a free one; `on_ready` is given
-    the base URL as soon as requests are answered. `log` is told what the server itself has to
-    complain about.
+    the base URL as soon as requests are answered. `log` gets what the server itself complains
+    about.
 
     Raises:
         UsageError: the host is none of this machine, or the port is reserved for the system.

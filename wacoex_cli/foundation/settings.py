@@ -292,7 +292,7 @@ def ways_to_give(name: str) -> str:
 
 
 def settings_origins(sources: Sources, channel: str | None = None) -> Mapping[str, str]:
-    """For each setting the place its value in force comes from, or `default`."""
+    """For each setting the place its value in use comes from, or `default`."""
     table = sources.table_of(channel)
     variables = settings_in(sources.environ) | settings_in(sources.dotenv)
     given = variables.keys() | table.keys() | sources.toml.keys()

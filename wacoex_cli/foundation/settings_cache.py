@@ -35,7 +35,7 @@ _USER_IN_URL = re.compile(r"://[^/]*@")
 
 
 def load_settings(sources: Sources, channel: str | None = None) -> Settings:
-    """The settings in force; with a channel, its `[channels.NAME]` table goes before the rest
+    """The settings in use; with a channel, its `[channels.NAME]` table goes before the rest
     of config.toml.
 
     Raises UsageError naming the place, the name and what is allowed.

@@ -255,7 +255,7 @@ def absent_state(path: Path) -> AbsentState:
 
 
 def real_path(path: Path) -> Path:
-    """Where a state file really lies: all that is kept beside it must be found by every name."""
+    """Where a state file really is: all that is kept beside it must be found by every name."""
     return Path(os.path.realpath(path))
 
 
@@ -316,7 +316,7 @@ def _prepare_files(path: Path) -> None:
 
 
 def demand_one_name(path: Path) -> None:
-    """Refuse a file with a second name: what lies beside the other name is not seen from here.
+    """Refuse a file with a second name: what is beside the other name is not seen from here.
 
     Raises:
         StateError: it has more than one hard link.
@@ -588,8 +588,8 @@ def glimpse(
 ) -> list[tuple[Any, ...]]:
     """The rows of a query, or none when the file is missing, busy, damaged or slow (100 ms).
 
-    Nothing is created, checked or migrated, and the settings are not validated: only what says
-    where the state file lies is read.
+    Nothing is created, checked or migrated, and the settings are not validated: only the path of
+    the state file is read.
     """
     environ = os.environ if environ is None else environ
     try:

@@ -40,7 +40,7 @@ def login_name() -> str:
 
 
 Answer = TypeVar("Answer")
-# So many new objects are made between two collections; Python's own number is 700.
+# This many new objects are made between two collections; Python's own number is 700.
 _RARELY = 200_000
 
 
@@ -210,7 +210,7 @@ def open_workspace(
 STOPPING = (
     "stopping: running requests may finish (10 s at most); press Ctrl-C again to stop at once"
 )
-"""What a person is told at the first signal."""
+"""What a person reads at the first signal."""
 
 _SAME_KEYSTROKE_SECONDS = 0.2
 

@@ -79,7 +79,7 @@ _UNKNOWN_SCHEDULE = timedelta(days=1)
 _LATE = {Stage.WARNING: "WX101", Stage.CRITICAL: "WX102", Stage.OVERDUE: "WX103"}
 _NEAREST_END_FIRST = (Stage.OVERDUE, Stage.CRITICAL, Stage.UNKNOWN, Stage.WARNING, Stage.OK)
 _HEADLINES = ("removed", "gone", "reconnecting", "overdue", "critical", "unknown", "warning", "ok")
-# A pager shows one line: so many channels it names there, of each stage.
+# A pager shows one line: this many channels it names there, of each stage.
 _NAMED_IN_STATUS_LINE = 3
 _COLUMNS = (
     Column("stage", 9, fit="keep"),

@@ -124,7 +124,7 @@ class NoticeAddress(NamedTuple):
 
 
 class NoticeReach(NamedTuple):
-    """Whether notices arrive. `addresses` are those in force, each as far as it is known.
+    """Whether notices arrive. `addresses` are those in use, each as far as we know.
 
     Where there are none, notices go where `reminder notify --to` says; `elsewhere` are such.
     """

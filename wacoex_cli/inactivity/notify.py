@@ -212,7 +212,7 @@ class NotDue:
 
 @dataclass
 class Notified:
-    """What became of everything; it grows while the notices leave. `error` ended the run."""
+    """What happened to everything; it grows while the notices leave. `error` ended the run."""
 
     sent: list[Notice] = field(default_factory=list)
     failed: list[Notice] = field(default_factory=list)
@@ -284,7 +284,7 @@ def send_tests(
 def _test_targets(
     workspace: Workspace, urls: Sequence[str], channel: str | None
 ) -> Iterable[Target]:
-    """Every address in force, each once."""
+    """Every address in use, each once."""
     if channel:
         registry.active(workspace.state, channel)
     found: dict[str, Target] = {}
@@ -622,9 +622,9 @@ def send(
 def _ping(workspace: Workspace, exit_status: int, log: Callable[[str], None]) -> None:
     """Call `URL/<exit status>` if a heartbeat URL is set: one try of at most 5 seconds.
 
-    Never raises and never quotes the URL, which whoever knows it could call. A URL that cannot
-    be used is warned about; that nobody answered goes to `log`, because whoever watches the
-    heartbeat learns it anyway.
+    Never raises and never quotes the URL, which anybody who knows it could call. A URL that cannot
+    be used is warned about; that nobody answered goes to `log`, because the person who
+    watches the heartbeat learns it anyway.
     """
     try:
         secret = workspace.secrets.find("heartbeat-url")

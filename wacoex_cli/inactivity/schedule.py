@@ -154,7 +154,7 @@ def install(
     _demand_startable()
     planned = way.planned(job, _minute(workspace))
     changed = way.there() != planned or not way.is_active()
-    if not (_is_anybody_told(workspace) or way.mails_output()):
+    if not (_is_anybody_notified(workspace) or way.mails_output()):
         if ask is None or not (address := ask(_WHERE_TO).strip()):
             workspace.warn(_NO_ADDRESS)
         else:
@@ -293,8 +293,8 @@ def _left_behind(workspace: Workspace, *, reaches_keyring: bool) -> Iterator[str
         yield "notify-urls is in the keyring, which cron can often not reach: use a file instead"
 
 
-def _is_anybody_told(workspace: Workspace) -> bool:
-    """Whether notices have an address, or a heartbeat alarms whoever watches it."""
+def _is_anybody_notified(workspace: Workspace) -> bool:
+    """Whether notices have an address, or a heartbeat alarms the person who watches it."""
     names = ("notify-urls", "heartbeat-url")
     return any(True for name in names for _ in _addresses(workspace, name))
 
@@ -485,7 +485,7 @@ class Crontab:
     """One line in the user's crontab. Every other line stays as it is, byte for byte.
 
     The system's own `crontab` command reads and writes it: a library would parse and print the
-    lines of others anew.
+    lines of others again.
     """
 
     kind = "cron"

@@ -162,7 +162,7 @@ class Reminders:
         )
 
     def remind_again(self, token_hash: str, at: datetime) -> None:
-        """Keep that whoever got a link wants another notice from a moment on."""
+        """Keep that the person with a link wants another notice from a moment on."""
         self._state.execute(
             "UPDATE confirmation_links SET remind_at = ? WHERE token_hash = ?",
             [to_text(at), token_hash],
@@ -177,7 +177,7 @@ class Reminders:
         return {(row["channel_id"], row["sent_to"]): from_text(row["remind_at"]) for row in rows}
 
     def forget_links(self, expired_before: datetime) -> None:
-        """Delete links that have been invalid for long."""
+        """Delete links that have been invalid for a long time."""
         self._state.execute(
             "DELETE FROM confirmation_links WHERE expires_at < ?", [to_text(expired_before)]
         )

@@ -1,1 +1,1 @@
-"""The ledger: broadcasts, their rows, and what became of each of them."""
+"""The ledger: broadcasts, their rows, and what happened to each of them."""

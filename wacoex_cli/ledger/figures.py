@@ -302,7 +302,7 @@ class Figures:
         )
 
     def first(self, wanted: RowState, most: int, line: int = 0) -> list[Row]:
-        """First rows in a state from a line on: what was planned, what became of it, and when."""
+        """First rows in a state from a line on: what was planned, what happened to it, and when."""
         return self._rows(
             "SELECT row, line, phone, parameters, reason, code, detail, attempts, claimed_at,"
             " answered_at FROM recipients WHERE broadcast_id = ? AND state = ?"
@@ -527,7 +527,7 @@ class Figures:
         )
 
     def page_end(self, after: int, most: int) -> int | None:
-        """The last of the next so many rows after a row; None when there are no more."""
+        """The last of the next `most` rows after a row; None when there are no more."""
         rows = "SELECT row FROM recipients WHERE broadcast_id = ? AND row > ? ORDER BY row LIMIT ?"
         end = self._value(f"SELECT MAX(row) FROM ({rows}) AS page", after, most)
         return None if end is None else int(end)

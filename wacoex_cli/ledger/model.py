@@ -115,7 +115,7 @@ class Move(StrEnum):
     HISTORY = "history"
     """The provider's list of messages proves that the message went out."""
     DECISION = "decision"
-    """A person says what became of the row, or has it sent again."""
+    """A person says what happened to the row, or has it sent again."""
 
 
 _NOT_HELD = (
@@ -174,7 +174,7 @@ again by a broadcast of its own, with rows of its own.
 
 
 class RepeatPolicy(StrEnum):
-    """What becomes of people who have the message already, or will get it from elsewhere."""
+    """What happens to people who have the message already, or will get it from elsewhere."""
 
     REFUSED = "refused"
     """Nothing is sent: somebody has to say what is meant."""
@@ -356,7 +356,7 @@ class Claim(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What became of one claim.
+    """What happened to one claim.
 
     `is_exhausted`: not to be tried again in this run. `left_at` is when its request began.
     """
@@ -454,7 +454,7 @@ class Held(NamedTuple):
 class RunProgress(NamedTuple):
     """What is known about a broadcast at one moment. Rates are messages per second.
 
-    `held` comes soonest first. `told_limit` is what the API says that it takes, `finished_rate`
+    `held` comes soonest first. `stated_limit` is what the API says that it takes, `finished_rate`
     how many rows a second were done with over the last minute; None while it is not known.
     """
 
@@ -463,7 +463,7 @@ class RunProgress(NamedTuple):
     peak: int
     codes: tuple[CodeCount, ...] = ()
     held: tuple[Held, ...] = ()
-    told_limit: float | None = None
+    stated_limit: float | None = None
     finished_rate: float | None = None
     canary_rows: int = 0
 
@@ -492,7 +492,7 @@ class Planned(NamedTuple):
 
     `notes` say how the list was read, `unknown_ranges` are the first rows skipped for that reason,
     `rules` how many rows each rule of the audience left out.
-    `wording` says what became of cells: defaults, formats, what was cut (`CellWording.to_json`).
+    `wording` says what happened to cells: defaults, formats, what was cut (`CellWording.to_json`).
     `file_names` are by the references to the files, `row` is the line of the list in doubt.
     """
 
@@ -533,7 +533,7 @@ class Stop(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """What became of a test message. `state` is None when none was sent.
+    """What happened to a test message. `state` is None when none was sent.
 
     `exit_status` and `errors` say why it is not known to have gone out, if so.
     """
@@ -558,7 +558,7 @@ class Trial(NamedTuple):
 
 
 class Fate(StrEnum):
-    """What became of a row in doubt."""
+    """What happened to a row in doubt."""
 
     WENT_OUT = "went_out"
     DID_NOT = "did_not"

@@ -1,4 +1,4 @@
-"""People of an earlier broadcast by what became of their messages."""
+"""People of an earlier broadcast by what happened to their messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What events change about broadcasts: what became of each message, and when one must pause."""
+"""What events change about broadcasts: what happened to each message, and when one must pause."""
 
 from __future__ import annotations
 

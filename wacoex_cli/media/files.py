@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HEAD_BYTES = 8 * 1024
-"""How much of a file its type is told from."""
+"""How much of a file shows its type."""
 
 _PIECE_BYTES = 1024**2
 _UNKNOWN, _ZIP = "application/octet-stream", "application/zip"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.http import Http
 
 LOOKED_AT = 20
-"""Of more different links than these only so many are looked at before a broadcast."""
+"""Of more different links than these only this many are looked at before a broadcast."""
 
 _MOST_REDIRECTS = 5
 _TRIES = 3
@@ -143,7 +143,7 @@ def _judged(found: Glimpse, form: str) -> str | None:
 
 
 async def _addresses(host: str, port: int) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """What a name stands for. Empty when that cannot be told: then the request says it."""
+    """The addresses of a name. Empty when they cannot be found: the request then says why."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

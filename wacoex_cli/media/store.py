@@ -78,7 +78,7 @@ class MediaStore:
         self._state = state
 
     def keep(self, file: MediaFile, now: datetime) -> None:
-        """Remember a file, or where it lies now."""
+        """Remember a file, or where it is now."""
         content = file.content
         self._state.execute(
             _KEEP_FILE, [file.sha256, content.mime, content.size, str(file.path), to_text(now)]
@@ -159,7 +159,7 @@ class MediaStore:
     def links_in(
         self, broadcast_id: int, place: int, states: Sequence[str], most: int
     ) -> list[str]:
-        """So many different links at most that rows in these states hold at that place."""
+        """This many different links at most that rows in these states hold at that place."""
         return self._references(broadcast_id, (place,), states, "http%://%", most)
 
     def _references(

@@ -151,7 +151,7 @@ class MediaDesk:
                 dropped.append(known)
                 found = True
         if dropped:
-            # Before it is looked for anew: else the state file would give it back.
+            # Before it is looked for again: else the state file would give it back.
             await _in_thread(partial(self._drop, dropped))
         if found:
             self._has_ended.set()
@@ -239,9 +239,9 @@ class MediaDesk:
 
 
 async def _in_thread(work: Callable[[], Found]) -> Found:
-    """Do it beside the event loop: the state file may be busy for long.
+    """Do it beside the event loop: the state file may be busy for a long time.
 
-    Whoever is cancelled meanwhile waits for its end: a lock that is being taken is ours to release.
+    A task that is cancelled meanwhile waits for its end: it must release a lock being taken.
     """
     working = asyncio.create_task(asyncio.to_thread(work))
     try:

@@ -693,7 +693,7 @@ def _expects_webhooks(context: Context) -> bool:
 async def after_care(context: Context) -> StepResult:
     """Keep that the number was connected, and write down the dates that follow from it.
 
-    Connecting is proof that the app was open at that moment; one that lies 14 days back says
+    Connecting is proof that the app was open at that moment; one that is 14 days back says
     nothing about now.
     """
     workspace, state, now = context.workspace, context.state, context.now

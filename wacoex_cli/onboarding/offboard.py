@@ -193,7 +193,7 @@ def demand_unsubscribe(workspace: Workspace, channel: Channel) -> None:
 
 
 def _route_of(state: State, channel: Channel) -> Route:
-    """Through whose signup a channel was connected, as far as is known."""
+    """Through whose signup a channel was connected, as far as we know."""
     connected = Journeys(state).newest(channel.channel_id, JourneyKind.CONNECT)
     if connected:
         return connected.via
@@ -573,7 +573,7 @@ def checked(action: Action) -> Action:
 
 
 async def _stands_against(context: Context) -> StepResult | None:
-    """Why a resumed journey must not go on; the proof is looked for anew then."""
+    """Why a resumed journey must not go on; the proof is looked for again then."""
     catch_up(context.state, [CHANNELS], context.workspace.clock)
     connection, now = stored_connection(context.workspace, context.channel), context.now
     records = context.records()

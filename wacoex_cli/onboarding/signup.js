@@ -19,7 +19,7 @@
     status.classList.toggle("problem", isProblem);
   };
 
-  // Facebook itself, or the stand-in on this machine that wacoex was told to use.
+  // Facebook itself, or the stand-in on this machine that wacoex is set to use.
   const isTrusted = (origin) => {
     if (setup.extraOrigin && origin === setup.extraOrigin) {
       return true;
@@ -52,9 +52,9 @@
     return session;
   };
 
-  const reportOf = (code, told) => {
-    const data = told?.data ?? {};
-    const event = told?.event ?? "";
+  const reportOf = (code, reported) => {
+    const data = reported?.data ?? {};
+    const event = reported?.event ?? "";
     if (code) {
       return { kind: "finished", code, event, waba_id: data.waba_id };
     }
@@ -115,8 +115,8 @@
       say("The window did not open. Allow pop-up windows for this page, then try again.", true);
       return;
     }
-    const told = await sessionOrNothing();
-    await hand(reportOf(code, told));
+    const reported = await sessionOrNothing();
+    await hand(reportOf(code, reported));
   };
 
   const begin = () => {

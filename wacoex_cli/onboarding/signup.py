@@ -231,7 +231,7 @@ async def _in_browser(
     ended: asyncio.Future[StepResult] = asyncio.get_running_loop().create_future()
     dialogue = context.dialogue
     dialogue.note("you sign up in a browser on this machine; Ctrl-C ends it at any time")
-    # Before the page is there: whoever waits for an answer cannot serve a page.
+    # Before the page is there: a program that waits for an answer cannot serve a page.
     opens = wants_browser(context, "open the signup page in the browser now?")
     shown_at = context.now
 

@@ -75,7 +75,7 @@ def report_in(values: Mapping[str, object]) -> WindowReport:
 class SignupPage:
     """The ASGI application. `take` is given the one report, and its answer is shown.
 
-    The paths, the nonce and the cookie are made anew for each page and used once.
+    The paths, the nonce and the cookie are new for each page and used once.
     """
 
     def __init__(

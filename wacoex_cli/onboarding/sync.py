@@ -45,7 +45,7 @@ _UNSURE = (
 class CopyProgress(NamedTuple):
     """What has come in. `phases` is the highest percentage reported of each phase of the history.
 
-    `declined_at` is when Meta told that the owner of the phone shares no history.
+    `declined_at` is when Meta reported that the owner of the phone shares no history.
     """
 
     contacts: int
@@ -94,7 +94,7 @@ def progress_of(state: State, channel: Channel, since: datetime) -> CopyProgress
 
 
 class PartState(StrEnum):
-    """What became of one of the two. `seen`: unclear at first, then its webhooks came."""
+    """What happened to one of the two. `seen`: unclear at first, then its webhooks came."""
 
     NOT_ASKED = "not_asked"
     DECLINED = "declined"

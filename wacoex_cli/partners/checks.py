@@ -150,7 +150,7 @@ def check_account(
 
 
 def _disabled(events: list[AccountEvent], now: datetime) -> Iterator[_Reported]:
-    """The newest word on it; whoever was connected later was not disabled any more."""
+    """The newest events of a disabled account; a later connection shows that it is back."""
     connected = max((event.at for event in events if event.event in CONNECTING), default="")
     newest: dict[str, AccountEvent] = {
         event.event: event

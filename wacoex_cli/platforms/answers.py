@@ -1,4 +1,4 @@
-"""Answers as types: what became of a message, and Meta's apps, users, numbers and tokens. Pure."""
+"""Answers as types: the outcome of a message, and Meta's apps, users, numbers and tokens. Pure."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Scope = Literal["person", "number", "account"]
 
 
 class Outcome(StrEnum):
-    """What becomes of a message that was answered with an error code."""
+    """What happens to a message that was answered with an error code."""
 
     RETRY = "retry"
     AMBIGUOUS = "ambiguous"

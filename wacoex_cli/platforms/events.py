@@ -198,7 +198,7 @@ class Event(NamedTuple):
     """One event. `key` is the same whenever the same thing is reported again.
 
     `at` is when it happened (RFC 3339, UTC). `phone_number_id`, `phone` (E.164), `waba_id` and
-    `respondio_channel_id` say which of our numbers it concerns, as far as is known. `waba_id` is
+    `respondio_channel_id` say which of our numbers it concerns, as far as we know. `waba_id` is
     `entry.id`, but for an `account_update` only what it names as its WABA itself. `contact` is
     the other person: an E.164 number, `user_id:...` where Meta gives no number, or `contact:...`
     where respond.io gives none. `data` holds what else the kind needs.
@@ -252,7 +252,7 @@ class Projection(NamedTuple):
 def read_moment(value: object) -> str | None:
     """The moment as RFC 3339 in UTC, None when it is none.
 
-    Takes seconds, milli-, micro- and nanoseconds since 1970, told apart by their size, and
+    Takes seconds, milli-, micro- and nanoseconds since 1970, distinguished by their size, and
     RFC 3339; both platforms document one and send another.
     """
     if value is None:
@@ -313,7 +313,7 @@ def meta_code(value: object) -> int | None:
 def canonical(value: object) -> str:
     """JSON that is the same for the same content, however it was laid out.
 
-    What stands for an object that is no JSON lies in its `stored`.
+    The text for an object that is not JSON is in its `stored`.
     """
     return _CANONICAL.encode(value)
 

@@ -1,4 +1,4 @@
-"""Meta's message history: what became of one message of ours, as statuses.
+"""Meta's message history: what happened to one message of ours, as statuses.
 
 Source: Meta, message history API.
 """

@@ -266,7 +266,7 @@ class Meta:
         }
 
     async def message_history(self, phone_number_id: str, message_id: str) -> list[Node]:
-        """What became of one message of ours: entries with `events.data[].delivery_status`.
+        """What happened to one message of ours: entries with `events.data[].delivery_status`.
 
         Not every number has this edge: then Meta refuses with code 100.
         Source: "Meta: message history API".

@@ -283,8 +283,8 @@ class Kept:
     """What is kept of an object; false when that is nothing.
 
     A subclass names its fields with the types above. A field of another type is set by the `read`
-    of the subclass. What is there lies in `__dict__`, under the names in what is sent, and nothing
-    else does: so it is written as JSON without another step. The rest has the default of its class.
+    of the subclass. Given fields are in `__dict__`, named as in the payload, and nothing else
+    is: so it is written as JSON without another step. The rest has the default of its class.
     """
 
     # Of subclasses, which set them in their `read`.

@@ -245,14 +245,14 @@ class RespondIO:
     async def send_message(self, identifier: str, body: Mapping[str, object]) -> Reply:
         """Send one message in one single try; never raises for what the network or respond.io does.
 
-        It waits for no turn: whoever sends keeps the pace. Source: "respond.io: messages".
+        It waits for no turn: the sender keeps the pace. Source: "respond.io: messages".
         """
         answer = await self._post(SENDING, self.messages_url(identifier), body)
         if isinstance(answer, NotSent | Unclear):
             return answer
         return reply_in(answer, self._token.reveal(), self._clock.now())
 
-    def told_limit(self, endpoint: str) -> float | None:
+    def stated_limit(self, endpoint: str) -> float | None:
         """Calls per second that an endpoint said it allows, 1 to 20; None until it has."""
         pace = self._paces.get(endpoint, Pace())
         return float(pace.limit) if pace.is_reported else None

@@ -45,7 +45,7 @@ def outlook(
 
 
 def outlook_text(estimate: Mapping[str, object]) -> Iterator[str]:
-    """The limits of a plan, how many days it takes, and what speaks against them."""
+    """The limits of a plan, how many days it takes, and the doubts about them."""
     if limits := estimate["limits"]:
         yield f"limits: {limits}"
     if (days := estimate["days"]) != 1:
@@ -83,7 +83,7 @@ class PeopleGuard:
     def without_enough(self, holder: str, claims: Sequence[Claim]) -> tuple[Claim, ...]:
         """The claims without those of people who have had enough, whose rows are skipped.
 
-        Asked in the transaction of the claim: whoever claims after it sees this one.
+        Asked in the transaction of the claim: a process that claims after it sees this one.
         """
         if not (self._holds and claims):
             return tuple(claims)
@@ -94,7 +94,7 @@ class PeopleGuard:
         return tuple(claim for claim in claims if claim.row not in enough)
 
     def doubt(self) -> str | None:
-        """What speaks against the count of people who never answered; None when nothing does."""
+        """What contradicts the count of people who never answered; None when nothing does."""
         if not (self._holds and self._pressure.unanswered):
             return None
         newest = self._past.newest_answer()
@@ -156,7 +156,7 @@ class DayGuard:
         return tightest(rooms)
 
     def days_for(self, people: int) -> int:
-        """On how many days so many messages leave at the earliest; 1 without any limit."""
+        """On how many days this many messages leave at the earliest; 1 without any limit."""
         before = 0
         if self._holds and self._pressure.ramp:
             first_at = self._of_number.first_at()

@@ -24,14 +24,14 @@ _GROWTH = re.compile(r"\+([0-9]{1,4})%")
 
 
 class Most(NamedTuple):
-    """At most so many messages to one person in any window of this length."""
+    """At most this many messages to one person in any window of this length."""
 
     messages: int
     window: timedelta
 
 
 class PerDay(NamedTuple):
-    """At most so many messages in any 24 hours, of the whole business or of one number."""
+    """At most this many messages in any 24 hours, of the whole business or of one number."""
 
     messages: int
     of_number: bool = False

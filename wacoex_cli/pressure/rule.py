@@ -53,7 +53,7 @@ class DayLimit(NamedTuple):
 
 
 def ramp_limit(ramp: Ramp, days: int, grows_at: datetime | None) -> DayLimit:
-    """The limit of a number that has sent on so many days before this one.
+    """The limit of a number that has sent on this many days before this one.
 
     `grows_at` is when its present day ends; None while it has sent nothing.
     """
@@ -67,7 +67,7 @@ def ramp_limit(ramp: Ramp, days: int, grows_at: datetime | None) -> DayLimit:
 
 
 def days_for(pressure: Pressure, people: int, days_before: int) -> int:
-    """On how many days so many messages leave at the earliest, one message a person."""
+    """On how many days this many messages leave at the earliest, one message a person."""
     most = min(pressure.per_day.messages if pressure.per_day else people, people)
     days = left = 0
     while left < people:

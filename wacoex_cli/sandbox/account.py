@@ -140,7 +140,7 @@ def add_partner(
     shape: str = "onboarding",
     with_partner_app: bool = True,
 ) -> Emitted:
-    """PARTNER_ADDED: the number was connected anew, and its onboarding begins again.
+    """PARTNER_ADDED: the number was connected again, and its onboarding begins again.
 
     Without the partner's app it was connected through the signup of an app of our own.
     """

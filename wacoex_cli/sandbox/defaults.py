@@ -418,7 +418,7 @@ def _archive() -> Iterable[Mapping[str, object]]:
 def settings(base_url: str, directory: Path) -> Mapping[str, str]:
     """The variables that point wacoex at the sandbox, and keep what it does in a directory.
 
-    The Graph token is no variable: it lies in a file of the config directory, because a variable
+    The Graph token is no variable: it is in a file of the config directory, because a variable
     would go before the token that a signup stores.
     """
     return {

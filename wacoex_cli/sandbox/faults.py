@@ -109,7 +109,7 @@ REFUSALS: Mapping[str, tuple[int | None, int | None, int | None]] = {
     "account_locked": (131031, None, None),
     "error_in_200": (131016, None, 200),
 }
-# Answers that cannot be used: whether the message is taken all the same, if not said otherwise.
+# Answers that cannot be used: whether the message is taken anyway, by default.
 BROKEN_ANSWERS: Mapping[str, bool] = {
     "server_error": False,
     "html": False,
@@ -254,7 +254,7 @@ class Faults:
         self._standing: list[_Standing] = []
 
     def replace(self, faults: Iterable[Fault], *, seed: int | None = None) -> None:
-        """Let exactly these faults stand, from now on; a `seed` starts the choosing anew."""
+        """Set exactly these faults from now on; a `seed` starts the choosing again."""
         now = self._monotonic()
         self._standing = [_Standing(fault, now) for fault in faults]
         if seed is not None:

@@ -232,7 +232,7 @@ class RespondIOWorld:
             self.add_status(message_id, value, text, at=at)
 
     def set_limit(self, endpoint: str, limit: int) -> None:
-        """Allow so many calls a second; raises ValueError for an unknown endpoint."""
+        """Allow this many calls a second; raises ValueError for an unknown endpoint."""
         if endpoint not in LIMITS:
             raise ValueError(f"`{endpoint}` is not an endpoint; known: {', '.join(LIMITS)}")
         self.limits[endpoint] = limit

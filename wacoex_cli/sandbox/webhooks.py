@@ -645,7 +645,7 @@ def post(scene: Scene, updates: list[Update], *, after: float = 0.0) -> Emitted:
 
 @dataclass(frozen=True, slots=True)
 class StatusStep:
-    """One status, sent so many seconds after the acceptance: once, twice, or never."""
+    """One status, sent this many seconds after the acceptance: once, twice, or never."""
 
     name: str
     delay: float
@@ -706,7 +706,7 @@ def follow(
 def course(
     world: World, number_id: str, recipient: str, failure: Fault | None = None
 ) -> Iterable[StatusStep]:
-    """What becomes of an accepted message, with the faults that strike its statuses."""
+    """What happens to an accepted message, with the faults that strike its statuses."""
     request = Request("", True, number_id, recipient)
     failure = failure or world.faults.strikes("status_failed", request)
     reads = zlib.crc32(recipient.encode()) % _ONE_IN_SO_MANY_DOES_NOT_READ != 0

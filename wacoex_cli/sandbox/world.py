@@ -277,7 +277,7 @@ class Contents:
 
 @dataclass(slots=True)
 class Review:
-    """What becomes of templates that are written: reviewed `seconds` later, with that result.
+    """What happens to templates that are written: reviewed `seconds` later, with that result.
 
     `holds` leaves them in review. `category` is what Meta makes of a new one, None for what it is.
     The rest is what has happened, by the ids of templates or WABAs, in Unix seconds.
@@ -351,7 +351,7 @@ class World:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew: default contents and limits, the present, no faults, no arrivals."""
+        """Begin again: default contents and limits, the present, no faults, no arrivals."""
         self.travelled = 0.0
         contents = self._build()
         self.nodes = contents.nodes
@@ -585,7 +585,7 @@ class World:
     def user_id(self, person: str) -> str:
         """The id of a person for this business, by number (E.164) or by the id itself.
 
-        Whoever is named here is known from then on.
+        A person who is named here is known from then on.
         """
         found = next((name for name, phone in self.user_ids.items() if phone == person), None)
         if found is None:

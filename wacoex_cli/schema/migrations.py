@@ -355,7 +355,7 @@ def m024_test_notices(db: Database) -> None:
 
 
 def m025_remind_tomorrow(db: Database) -> None:
-    """When whoever got a link asked to be reminded again; NULL: nobody did."""
+    """When the person with a link asked to be reminded again; NULL: nobody did."""
     db.execute("ALTER TABLE confirmation_links ADD COLUMN remind_at TEXT")
 
 

@@ -182,7 +182,7 @@ class Engine:
         self._slots.extend(granted.slots)
         self._hold(granted.hold_until)
         self._wait_for_slot()
-        # Last: whoever is shown the counts may fail, and claims must be known to be given back.
+        # Last: showing the counts may fail, and claims must be known to be given back.
         if granted.snapshot:
             self._hooks.on_counts(granted.snapshot)
             self._watch_statuses(granted.snapshot)

@@ -140,7 +140,7 @@ class Exchange:
         self._run = run
         self._purpose = lock_purpose(run.broadcast_id)
         self._last_beat = float("-inf")
-        self._told_limit: float | None = None
+        self._stated_limit: float | None = None
         self.next_snapshot = float("-inf")
         self._course = Course()
         self._rows = Rows(state, run.broadcast_id)
@@ -197,7 +197,7 @@ class Exchange:
         self._mark(report, bool(claims), now)
         answering = booked[-1]
 
-        self._told_limit = answering.told_limit
+        self._stated_limit = answering.stated_limit
         granted = Granted(
             claims,
             slots,
@@ -250,9 +250,9 @@ class Exchange:
         interval = throttle.slot_interval(run.rate)
         paces[0] = paces[0]._replace(interval=interval, anchor=interval)
         if run.endpoint:
-            if (allowed := run.told_limit()) is not None:
+            if (allowed := run.stated_limit()) is not None:
                 paces[-1] = throttle.with_limit(paces[-1], allowed, now)
-            limit = paces[-1].told_limit or throttle.UNREPORTED_MESSAGES_PER_SECOND
+            limit = paces[-1].stated_limit or throttle.UNREPORTED_MESSAGES_PER_SECOND
         answering = paces[-1]
         for answer in report.answers:
             answering = throttle.learn(answering, answer, limit, now)
@@ -308,7 +308,7 @@ class Exchange:
             codes=tuple(CodeCount(row["code"], RowState(row["state"]), row["n"]) for row in codes),
             held=held,
             canary_rows=self._guard.canary_rows,
-            told_limit=self._told_limit,
+            stated_limit=self._stated_limit,
             finished_rate=self._course.rate(counts.total - counts.open, began),
         )
 

@@ -163,7 +163,7 @@ def _went_wrong(canary: Canary, counts: Counts) -> Stop:
 
 @dataclass(frozen=True)
 class Guards:
-    """Kept with the broadcast, so that `resume` minds them too.
+    """Kept with the broadcast, so that `resume` keeps to them too.
 
     `canary_since` (RFC 3339, UTC) is when the canary was asked for: rows that left before are
     none of it.
@@ -609,7 +609,7 @@ def demand_open_hours(rows: Rows, order: SendOrder, start: datetime, dialogue: D
 class Run:
     """One process sending one broadcast.
 
-    `endpoint` is the account whose limit is kept besides that of the number, and `told_limit`
+    `endpoint` is the account whose limit is kept besides that of the number, and `stated_limit`
     gives what it says it allows, in messages per second.
     """
 
@@ -619,7 +619,7 @@ class Run:
     started_at: float
     order: SendOrder
     endpoint: str | None = None
-    told_limit: Callable[[], float | None] = lambda: None
+    stated_limit: Callable[[], float | None] = lambda: None
 
     @property
     def guards(self) -> Guards:

@@ -138,7 +138,7 @@ class SendingProvider(ABC):
     limit_error: WacoexError | None = None
     links: LinkChecker | None = None
 
-    def told_limit(self) -> float | None:
+    def stated_limit(self) -> float | None:
         """Messages per second that the endpoint said it allows; None while it has not."""
         return None
 
@@ -293,9 +293,9 @@ class RespondIOProvider(SendingProvider):
         self._channel = channel
         self.meta = meta
 
-    def told_limit(self) -> float | None:
+    def stated_limit(self) -> float | None:
         """What `X-RateLimit-Limit` of the newest answer said (respond.io: rate limits)."""
-        return self._api.told_limit(SENDING)
+        return self._api.stated_limit(SENDING)
 
     async def find_versions(self, name: str, reads: SendingReads) -> list[Template]:
         """The template as respond.io has it; raises like `templates.reading.find_versions`.
@@ -694,7 +694,7 @@ class Poller:
         self._clock = clock
         self._polls: dict[str, _PollTimes] = {}
 
-    async def ask_for_ever(self) -> None:
+    async def ask_without_end(self) -> None:
         """Ask about whatever is due, until cancelled; nothing that goes wrong ends it."""
         while True:
             due: list[OnItsWay] = []
@@ -791,5 +791,5 @@ async def polling(
         yield None
         return
     poller = Poller(state, respondio, broadcast_id, clock)
-    async with meanwhile(poller.ask_for_ever(), on_failure):
+    async with meanwhile(poller.ask_without_end(), on_failure):
         yield poller

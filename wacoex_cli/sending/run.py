@@ -165,7 +165,7 @@ class _Group:
         return [outcomes[place] for place in range(len(jobs))]
 
     def give_up(self, error: BaseException) -> None:
-        """Leave all that have begun and not ended to whoever resumes them."""
+        """Leave all that have begun and not ended for `resume`."""
         with contextlib.ExitStack() as each:
             for engine_run in self._runs.values():
                 each.callback(engine_run.locked.give_up, error)
@@ -356,7 +356,7 @@ class _LockedRun:
             started_at=self.clock.monotonic(),
             order=replace(order, rate=rate, guards=guards),
             endpoint=provider.endpoint,
-            told_limit=provider.told_limit,
+            stated_limit=provider.stated_limit,
         )
 
     def _keep_guards(self, wanted: Guards | None, now: datetime) -> Guards:
@@ -383,7 +383,7 @@ class _LockedRun:
             self.presence.abandon()
 
     def pause_after(self, error: Exception, record: Callable[[], None] = lambda: None) -> None:
-        """Let everybody see that a failure ended this; the lock stays for whoever resumes it.
+        """Let everybody see that a failure ended this; the lock stays for `resume`.
 
         First `record` what is known of rows and was not recorded. What broke may be the state
         file itself: then nothing changes.

@@ -1,4 +1,4 @@
-"""Secrets: storing and deleting them, which are in force, and whether Meta takes them."""
+"""Secrets: storing and deleting them, which are in use, and whether Meta accepts them."""
 
 from __future__ import annotations
 
@@ -394,7 +394,7 @@ def common_errors(found: Sequence[Entry]) -> list[WacoexError]:
 def entries(workspace: Workspace, only: str | None, *, offline: bool) -> list[Entry]:
     """The secrets of each channel: what it needs, and what it has of its own; then the shared ones.
 
-    When a channel is the `only` one asked about, it lists everything in force for it instead.
+    When a channel is the `only` one asked about, it lists everything in use for it instead.
     Unless `offline`, Meta is asked about its tokens. Raises UsageError for an unknown channel.
     """
     workspace.warn_about_channels(Channels(workspace.state).names())

@@ -1,4 +1,4 @@
-"""The settings and secrets in force, where each comes from, and where files are looked for."""
+"""The settings and secrets in use, where each comes from, and where files are looked for."""
 
 from __future__ import annotations
 

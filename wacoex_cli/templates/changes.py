@@ -1,4 +1,4 @@
-"""What became of a template since a broadcast was planned with it. Pure."""
+"""What happened to a template since a broadcast was planned with it. Pure."""
 
 from __future__ import annotations
 

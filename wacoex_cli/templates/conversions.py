@@ -201,7 +201,7 @@ def _data(text: str) -> str:
 
 
 def _products(text: str) -> str:
-    """Sections of products: written anew, so that ids that look like numbers become texts."""
+    """Sections of products: written again, so that ids that look like numbers become texts."""
     sections = _json(text)
     if not isinstance(sections, list) or not sections:
         raise ValueError('it must be a list of sections: [{"title": ..., "items": [...]}]')

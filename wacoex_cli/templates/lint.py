@@ -67,7 +67,7 @@ class BrokenRule(NamedTuple):
 
 
 def lint(draft: Draft) -> list[BrokenRule]:
-    """What speaks against a template, in the order of its parts; nothing when Meta may take it.
+    """The rules that a template breaks, in the order of its parts; none when Meta may take it.
 
     Whether Meta finds its text proper, only the review says.
     """

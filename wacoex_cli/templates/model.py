@@ -284,7 +284,7 @@ def own_cards(template: Template) -> list[tuple[dict[str, Any], ...]]:
 
 
 def is_extra(template: Template, card: int | None) -> bool:
-    """Whether a message may leave out that card: the template itself has not so many."""
+    """Whether a message may leave out that card: the template itself has fewer."""
     return card is not None and card >= len(own_cards(template))
 
 

@@ -44,7 +44,7 @@ _PENDING = "PENDING"
 
 
 class TemplateWriter(Protocol):
-    """Whoever reads and writes the templates of a WABA."""
+    """An API that reads and writes the templates of a WABA."""
 
     async def templates(self, waba_id: str, /, *, name: str | None = None) -> list[Record]:
         """See `Meta.templates`."""
@@ -151,7 +151,7 @@ class Differences:
 
     @property
     def possible(self) -> tuple[Write, ...]:
-        """The writes that nothing speaks against."""
+        """The writes that no rule forbids."""
         return tuple(write for write in self.writes if write.why_not is None)
 
 
@@ -261,7 +261,7 @@ def _lint_text(draft: Draft) -> str | None:
 
 @dataclass(frozen=True)
 class Written:
-    """What became of a write: `created`, `edited`, `there`, or not done.
+    """What happened to a write: `created`, `edited`, `there`, or not done.
 
     `there`: Meta had it already. `changed`: file or template are no longer what was shown, and
     nothing was written. `refused`: by Meta. `unclear`: no answer, and it is not there now.

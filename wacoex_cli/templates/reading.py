@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class TemplateList(Protocol):
-    """Whoever can list the templates of a WABA or of a channel of respond.io, all of them."""
+    """An API that lists all templates of a WABA or of a channel of respond.io."""
 
     async def templates(self, owner_id: str, /, *, name: str | None = None) -> list[dict[str, Any]]:
         """Records in Meta's words; with `name` those whose name is or contains it."""

@@ -330,7 +330,7 @@ def cut_to_limits(limits: Sequence[TextLimit], values: Sequence[str]) -> tuple[s
 
 
 def _start(text: str, length: int) -> str:
-    """At most so many characters, with no letter or emoji cut in two.
+    """At most this many characters, with no letter or emoji cut in two.
 
     Source: Unicode Standard Annex 29, "Grapheme cluster boundaries".
     """

@@ -57,7 +57,7 @@ DryRunOption = Annotated[
 
 
 class Running(NamedTuple):
-    """The command in force, for whoever has to report how it failed."""
+    """The command that runs, for the code that reports how it failed."""
 
     invocation: Invocation
     path: CommandPath
@@ -274,7 +274,7 @@ def _made(
 
 
 def running(root: PlainGroup | None, arguments: Sequence[str]) -> Running:
-    """The command in force; when parsing never got that far, what the arguments give away."""
+    """The command in use; when parsing never got that far, what the arguments give away."""
     if _running:
         return _running[0]
     words = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
@@ -315,7 +315,7 @@ def help_page(words: Sequence[str]) -> str | None:
 
 
 def forget_running() -> None:
-    """Start afresh: no command is in force."""
+    """Start afresh: no command is in use."""
     _running.clear()
 
 
@@ -324,7 +324,7 @@ def report_failure(
 ) -> int:
     """Tell why the command failed and return the exit status of the process.
 
-    `root` is the program as far as it is known by then: it shows which command was meant.
+    `root` is the program, where it is known by then: it shows which command was meant.
 
     A check that fails, for whatever reason, is 3 (unknown): its other exit codes are answers.
     """

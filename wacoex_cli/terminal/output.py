@@ -24,7 +24,7 @@ _PATIENCE_SECONDS = 2.0
 
 
 class ReaderLeft(SystemExit):
-    """Whoever read standard output has left, and the command does nothing but write there."""
+    """The reader of standard output has left, and the command does nothing but write there."""
 
 
 class Outlet(io.RawIOBase):

@@ -180,7 +180,7 @@ class Invocation:
 
 
 _LARGE_FILE = 50_000_000
-"""Bringing a state file of so many bytes up to date takes so long that a person wonders."""
+"""Bringing a state file of this many bytes up to date takes so long that a person wonders."""
 
 
 class Messages:

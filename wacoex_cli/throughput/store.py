@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from wacoex_cli.foundation.state import State
 
 # The other fields of a pace are columns of the same name.
-_COLUMN_OF = {"interval": "slot_interval", "anchor": "anchor_interval"}
+_COLUMN_OF = {
+    "interval": "slot_interval",
+    "anchor": "anchor_interval",
+    "stated_limit": "told_limit",
+}
 _COLUMNS = ("boot_id", *(_COLUMN_OF.get(name, name) for name in SendingPace._fields))
 _SAVE = (
     f"INSERT INTO paces (pace_key, {', '.join(_COLUMNS)})"

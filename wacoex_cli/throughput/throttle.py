@@ -41,7 +41,7 @@ GUARD = 0.025
 """Share by which a slot is at least wider than the limit allows; above a usual network's jitter."""
 
 BUSY_GUARD = 0.090
-"""The least where so many numbers send that a message waits for a processor, here or at Meta."""
+"""The least where messages of many numbers wait for a processor, here or at Meta."""
 
 WIDEST_GUARD = 0.100
 
@@ -110,7 +110,7 @@ class SendingPace(NamedTuple):
         quiet_answers: accepted answers since the last refusal.
         changed_at: answers to requests that left before this change nothing about the pace.
         hold_until: nothing leaves before this.
-        told_limit: messages per second that the other side said it allows; None if it did not.
+        stated_limit: messages per second that the other side said it allows; None if it did not.
         quiet_seconds: seconds of sending since the last refusal; a pause counts two at most.
         stray_share: long-term share of refusals that came although the pace had just been lowered.
         counted_from: answers to requests that left before this are not counted.
@@ -127,7 +127,7 @@ class SendingPace(NamedTuple):
     quiet_answers: int = 0
     changed_at: float = 0.0
     hold_until: float = 0.0
-    told_limit: float | None = None
+    stated_limit: float | None = None
     quiet_seconds: float = 0.0
     stray_share: float = 0.0
     counted_from: float = 0.0
@@ -337,7 +337,7 @@ def with_spread(
     messages_per_second: float,
     least: float = GUARD,
 ) -> SendingPace:
-    """The pace with a guard of `least` or more for this spread, after so many new answers.
+    """The pace with a guard of `least` or more for this spread, after this many new answers.
 
     It widens quickly and narrows slowly. Answers alone widen it to 50 ms a second at most: what
     they differ by is mostly the work at the other side, and not the way there.
@@ -360,11 +360,11 @@ def with_limit(pace: SendingPace, messages_per_second: float, now: float) -> Sen
 
     A limit that was learned from refusals stays below it: others share the account.
     """
-    if messages_per_second == pace.told_limit:
+    if messages_per_second == pace.stated_limit:
         return pace
     interval = slot_interval(messages_per_second)
     return pace._replace(
-        interval=interval, anchor=interval, told_limit=messages_per_second, changed_at=now
+        interval=interval, anchor=interval, stated_limit=messages_per_second, changed_at=now
     )
 
 

@@ -27,7 +27,7 @@ from wacoex_cli.sandbox.world import APP_ID, APP_SECRET, PHONE, World
 
 
 class Onlooker:
-    """Somebody who says yes, and remembers what was told."""
+    """Somebody who says yes, and remembers what was shown."""
 
     def __init__(self) -> None:
         self.shown: list[str] = []
@@ -93,7 +93,7 @@ class Run:
 
 
 class Signup:
-    """The channel `shop`, an own app, and everything that was told or logged about them."""
+    """The channel `shop`, a Meta app, and everything that was shown or logged about them."""
 
     def __init__(self, world: World, environ: dict[str, str]) -> None:
         self.world = world
@@ -129,7 +129,7 @@ class Signup:
 
     @property
     def channel(self) -> Channel:
-        """The channel as the state file has it now."""
+        """The channel as it is in the state file now."""
         with self.workspace() as workspace:
             return registry.known(workspace.state, "shop")
 
@@ -139,7 +139,7 @@ class Signup:
             registry.edit_channel(workspace.state, "shop", changes, workspace.clock.now())
 
     def everything_written(self) -> str:
-        """The state file, the log and what was told, to look for what must not be there."""
+        """The state file, the log and all notes, to look for what must not be there."""
         written = b"".join(
             path.read_bytes() for path in self._directory().rglob("*") if path.is_file()
         )
@@ -207,7 +207,7 @@ def signup(
     monkeypatch: pytest.MonkeyPatch,
     keyring_entries: dict[tuple[str, str], str],
 ) -> Iterator[Signup]:
-    """A working keyring, an own app, and a channel of which only the number is known."""
+    """A working keyring, a Meta app, and a channel of which only the number is known."""
     monkeypatch.setenv("DISPLAY", ":99")
     world = default_world()
     with running(world) as url:

@@ -128,7 +128,7 @@ def test_a_window_that_is_left_says_where_and_what_to_do(tab: Any, opened: Any) 
         ("Something else <b>broke</b>.", "WX608"),
     ],
 )
-def test_an_error_of_the_window_is_told_with_code_and_session_id(
+def test_an_error_of_the_window_is_shown_with_code_and_session_id(
     tab: Any, opened: Any, text: str, finding_id: str
 ) -> None:
     run, window = opened()
@@ -169,7 +169,7 @@ def test_a_window_that_is_just_closed_leaves_the_step_open(tab: Any, opened: Any
     assert run.end().state is StepState.OPEN
 
 
-def test_a_code_that_expires_on_the_way_is_said_to_have_expired(
+def test_a_code_that_expires_on_the_way_is_reported_as_expired(
     signup: Any, tab: Any, opened: Any
 ) -> None:
     run, window = opened()
@@ -220,7 +220,7 @@ STRANGERS = [
         (STRANGERS, None),
     ],
 )
-def test_only_facebooks_own_pages_may_tell_of_the_session(
+def test_only_facebooks_own_pages_may_report_the_session(
     tab: Any, opened: Any, origins: list[str], step: str | None
 ) -> None:
     run, window = opened()
@@ -237,7 +237,7 @@ def test_only_facebooks_own_pages_may_tell_of_the_session(
     assert run.end().answer.get("cancelled_at") == step
 
 
-def test_a_second_tab_gets_nothing_and_the_first_goes_on(tab: Any, opened: Any) -> None:
+def test_a_second_tab_gets_nothing_and_the_first_continues(tab: Any, opened: Any) -> None:
     run, window = opened()
     second = tab.context.new_page()
     answer = second.goto(tab.url)
@@ -334,7 +334,7 @@ def test_it_can_be_read_at_any_width_by_day_and_by_night(signup: Any, tab: Any) 
 
 
 def contrast(tab: Any, selector: str) -> float:
-    """The contrast of a text with what lies behind it (WCAG 2)."""
+    """The contrast of a text with its background (WCAG 2)."""
     colors = tab.evaluate(
         """(selector) => {
           const element = document.querySelector(selector);

@@ -71,7 +71,7 @@ def test_a_finished_window_becomes_a_token_the_ids_and_a_subscription(
     assert [code.tries for code in signup.world.codes.issued.values()] == [1]
 
 
-def test_neither_token_nor_code_nor_secret_is_written_told_or_shown(
+def test_token_code_and_secret_are_never_written_sent_or_shown(
     signup: Any, browse: Any, finish: Any
 ) -> None:
     run = signup.start()
@@ -122,7 +122,7 @@ def test_the_page_says_what_it_may_load_and_is_kept_nowhere(signup: Any, browse:
     run.end()
 
 
-def test_whoever_is_not_the_page_gets_nothing_and_breaks_nothing(
+def test_a_request_from_elsewhere_gets_nothing_and_breaks_nothing(
     signup: Any, browse: Any, finish: Any
 ) -> None:
     run = signup.start()
@@ -224,7 +224,7 @@ def test_only_this_machine_can_reach_it() -> None:
     assert asyncio.run(ask()) == 403
 
 
-def test_with_metas_own_script_only_facebook_may_tell_of_the_session() -> None:
+def test_with_metas_own_script_only_facebook_may_report_the_session() -> None:
     setup = SignupSetup(
         "1", "2", "v26.0", "https://connect.facebook.net/en_US/sdk.js", "a", PHONE, "x"
     )
@@ -256,7 +256,7 @@ def test_a_code_that_comes_too_late_is_refused_and_the_step_can_be_done_again(
     assert run.end().state is StepState.SETTLED
 
 
-def test_a_window_that_names_no_account_is_understood_by_what_the_token_sees(
+def test_a_window_without_an_account_is_matched_by_the_accounts_of_the_token(
     signup: Any, browse: Any, finish: Any
 ) -> None:
     run = signup.start()
@@ -289,7 +289,7 @@ def test_another_number_than_that_of_the_channel_is_never_written_down(
     assert len(signup.world.codes.issued) == 1
 
 
-def test_several_numbers_on_the_account_are_no_riddle_when_one_is_the_channels(
+def test_of_several_numbers_the_one_of_the_channel_is_taken(
     signup: Any, browse: Any, finish: Any
 ) -> None:
     signup.world.nodes[SECOND_PHONE_NUMBER_ID].values["is_on_biz_app"] = True
@@ -323,7 +323,7 @@ def test_an_account_that_the_token_may_not_see_is_a_lack_of_permission(
     assert finding_ids(outcome) == ["WX701"]
 
 
-def test_a_wrong_app_secret_is_said_to_be_one(signup: Any, browse: Any, finish: Any) -> None:
+def test_a_wrong_app_secret_is_reported_as_such(signup: Any, browse: Any, finish: Any) -> None:
     signup.environ["WACOEX_META_APP_SECRET"] = "another-secret-0123456789"
     run = signup.start()
     answer = browse(run.url).report(kind="finished", event=FINISHED, **finish())
@@ -348,7 +348,7 @@ def test_a_closed_window_is_a_success_when_meta_shows_a_new_connection(
 
 
 @pytest.mark.parametrize("has_token", [True, False])
-def test_a_closed_window_otherwise_leaves_the_step_open_and_says_where_to_look(
+def test_any_other_closed_window_leaves_the_step_open_and_says_where_to_look(
     signup: Any, browse: Any, keyring_entries: dict[tuple[str, str], str], has_token: bool
 ) -> None:
     if has_token:
@@ -384,7 +384,7 @@ def test_after_ten_minutes_the_step_stays_open_and_the_page_is_gone(
         ("WACOEX_META_APP_SECRET", CredentialError, "WACOEX_META_APP_SECRET"),
     ],
 )
-def test_without_an_own_app_nothing_is_opened(
+def test_without_a_meta_app_nothing_is_opened(
     signup: Any, name: str, kind: type[WacoexError], said: str
 ) -> None:
     del signup.environ[name]
@@ -413,7 +413,7 @@ def test_a_token_that_would_go_before_the_new_one_is_refused_first(signup: Any) 
     assert caught.value.code == "credentials_overridden"
 
 
-def test_who_keeps_secrets_in_files_gets_the_token_in_a_file(
+def test_the_token_goes_into_a_file_where_secrets_are_in_files(
     signup: Any, browse: Any, finish: Any, keyring_entries: dict[tuple[str, str], str]
 ) -> None:
     signup.environ["WACOEX_KEYRING"] = "off"
@@ -499,7 +499,7 @@ def test_a_report_is_read_leniently(values: dict[str, Any], report: object) -> N
         {"kind": "finished", "code": "x" * 5_000},
     ],
 )
-def test_what_the_page_never_sends_is_no_report(values: dict[str, Any]) -> None:
+def test_an_impossible_report_is_ignored(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="no "):
         report_in(values)
 
@@ -520,7 +520,7 @@ def test_each_screen_on_which_somebody_leaves_has_its_own_advice(step: str) -> N
 
 
 @pytest.mark.parametrize("step", ["A_NEW_SCREEN", None])
-def test_a_screen_that_nobody_knows_is_told_by_its_name(step: str | None) -> None:
+def test_an_unknown_screen_is_named(step: str | None) -> None:
     found = checks.signup_cancelled(step, "shop", "+6560000001", AT)
 
     assert (step or "does not name") in found.evidence[0].text
@@ -550,7 +550,7 @@ def test_an_error_of_the_window_leads_to_the_finding_that_explains_it(
     assert code is None or code in said
 
 
-def test_a_number_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_a_missing_number_is_reported_with_the_numbers_that_exist() -> None:
     found = checks.wrong_number("shop", "+6560000001", ["+65 6000 0002 (id 106)"], AT)
 
     assert found.id == "WX609"

@@ -21,7 +21,7 @@ const finish = async () => {
   });
   const found = await answer.json();
   if (!answer.ok) {
-    document.getElementById("told").textContent = found.error;
+    document.getElementById("refusal").textContent = found.error;
     return null;
   }
   return found;
@@ -42,7 +42,7 @@ on("finish-form", async () => {
   }
 });
 
-// Meta: closing the window on its last screen counts as success, though nobody is told.
+// Meta: closing the window on its last screen counts as success, though it reports nothing.
 document.getElementById("last-screen").addEventListener("click", async () => {
   if (await finish()) {
     window.close();
