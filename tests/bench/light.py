@@ -4,14 +4,16 @@
 
 Messages are answered after SECONDS by a bare protocol; every other request by the sandbox. It
 prints its address. More than 20 messages of one number in a second are refused. `GET /arrivals`
-gives the moments at which messages came, by phone number, how many were refused, and how many
-came twice.
+gives the moments at which messages came, by phone number, how many were refused, how many came
+twice, and the longest time in seconds that the server itself was held up for meanwhile: what waits
+for it then comes at once, and looks as if it had been sent at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import json
 import sys
 import time
@@ -64,6 +66,7 @@ class Light:
         self.arrivals: defaultdict[str, list[float]] = defaultdict(list)
         self.recipients: list[str] = []
         self.refused = 0
+        self.longest_stall = 0.0
         self._client = httpx.AsyncClient(
             transport=httpx.ASGITransport(application(world)), base_url="http://127.0.0.1"
         )
@@ -84,7 +87,12 @@ class Light:
     def seen(self) -> bytes:
         """What came so far."""
         twice = len(self.recipients) - len(set(self.recipients))
-        answer = {"numbers": self.arrivals, "refused": self.refused, "twice": twice}
+        answer = {
+            "numbers": self.arrivals,
+            "refused": self.refused,
+            "twice": twice,
+            "longest_stall": self.longest_stall,
+        }
         return _answer(json.dumps(answer).encode())
 
     async def ask_sandbox(
@@ -132,13 +140,18 @@ class Connection(asyncio.Protocol):
         light = self._light
         if method == "POST" and path.endswith("/messages"):
             answer = light.take(path.split("/")[-2], body)
-            asyncio.get_running_loop().call_later(light.seconds, self._write, answer)
+            due = time.monotonic() + light.seconds
+            asyncio.get_running_loop().call_later(light.seconds, self._give, answer, due)
         elif path == "/arrivals":
             self._write(light.seen())
         else:
             task = asyncio.create_task(self._forward(method, path, headers, body))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _give(self, answer: bytes, due: float) -> None:
+        self._light.longest_stall = max(self._light.longest_stall, time.monotonic() - due)
+        self._write(answer)
 
     async def _forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
         self._write(await self._light.ask_sandbox(method, path, headers, body))
@@ -153,6 +166,9 @@ async def main(numbers: int, seconds: float) -> None:
     light = Light(world_of(numbers), seconds)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(light), "127.0.0.1", 0, backlog=1000)
+    # A collection of all that the sandbox loaded would hold up the server for longer than a slot.
+    gc.collect()
+    gc.freeze()
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 

@@ -71,11 +71,15 @@ class Used(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """What came to the server, and what the processes used meanwhile."""
+    """What came to the server, and what the processes used meanwhile.
+
+    `longest_stall` is how long, in seconds, the server itself was held up.
+    """
 
     numbers: dict[str, list[float]]
     refused: int
     twice: int
+    longest_stall: float
     used: list[Used]
 
     @property
@@ -105,6 +109,10 @@ class Run:
     def megabytes(self) -> float:
         """The most that all processes together needed."""
         return max(used.memory for used in self.used) / 1024**2
+
+    def machine(self) -> str:
+        """What the machine did meanwhile: beyond the guard it puts messages together."""
+        return f"server held up for {1000 * self.longest_stall:.0f} ms at most"
 
     def arrivals(self, expected: int, refused: float = 0) -> tuple[Figure, ...]:
         """Whether all have come, each once, and at most this many of them were refused."""
@@ -286,7 +294,7 @@ def _wait_for(running: Sequence[subprocess.Popen[str]]) -> None:
 
 def _seen(base_url: str, used: list[Used]) -> Run:
     seen = httpx.get(f"{base_url}/arrivals", trust_env=False, timeout=30.0).json()
-    return Run(seen["numbers"], seen["refused"], seen["twice"], used)
+    return Run(seen["numbers"], seen["refused"], seen["twice"], seen["longest_stall"], used)
 
 
 async def send_bare(base_url: str, numbers: range, messages: int) -> None:
@@ -348,6 +356,7 @@ def main(seconds: float) -> None:
             Figure("CPU a message, to aiohttp alone", _times(fifty, bare), at_most=4.0, decimals=2),
             Figure("memory of all processes, MB", fifty.megabytes(), at_most=200),
         ),
+        fifty.machine(),
     )
     twenty = sent(20, messages)
     show(
@@ -358,13 +367,15 @@ def main(seconds: float) -> None:
             _cpu(twenty, MOST_CPU_MILLISECONDS),
             Figure("memory, MB", twenty.megabytes(), at_most=200),
         ),
+        twenty.machine(),
     )
     pairs = [sent_beside_bare(messages) for _ in range(_PAIRS)]
+    of_one = _in_all([one_number for one_number, _ in pairs])
     slowest = min(one_number.slowest() for one_number, _ in pairs)
     show(
         f"one number, {_PAIRS} times",
         (
-            *_in_all([one_number for one_number, _ in pairs]).figures(_PAIRS * messages),
+            *of_one.figures(_PAIRS * messages),
             Figure("messages a second", slowest, at_least=19.0, decimals=2),
             Figure(
                 "CPU a message, to aiohttp alone at the same time, median",
@@ -373,6 +384,7 @@ def main(seconds: float) -> None:
                 decimals=2,
             ),
         ),
+        of_one.machine(),
     )
     two = sent(20, messages, commands=2)
     show(
@@ -383,14 +395,20 @@ def main(seconds: float) -> None:
             _cpu(two, MOST_CPU_MILLISECONDS),
             Figure("memory of both, MB", two.megabytes(), at_most=200),
         ),
+        two.machine(),
     )
 
 
 def _in_all(runs: Sequence[Run]) -> Run:
     """What came of the same numbers in runs that followed each other."""
     numbers = {name: [at for run in runs for at in run.numbers[name]] for name in runs[0].numbers}
-    used = [used for run in runs for used in run.used]
-    return Run(numbers, sum(run.refused for run in runs), sum(run.twice for run in runs), used)
+    return Run(
+        numbers,
+        refused=sum(run.refused for run in runs),
+        twice=sum(run.twice for run in runs),
+        longest_stall=max(run.longest_stall for run in runs),
+        used=[used for run in runs for used in run.used],
+    )
 
 
 def _cpu(run: Run, at_most: float) -> Figure:

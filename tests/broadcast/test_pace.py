@@ -218,8 +218,9 @@ def test_a_request_that_is_written_late_makes_the_twentieth_after_it_wait() -> N
         written.append(late.left_at)
 
     assert most_in_a_second(written) == 20
+    assert written[170] - written[150] == pytest.approx(1.0 + 0.6 * GUARD)
     assert written[-1] == pytest.approx(199 * slot_interval(LIMIT))
-    assert departures.bunched == 1
+    assert departures.bunched == 3, "the late one, and two that waited for it in turn"
     assert departures.spread().answers == pytest.approx(0.0, abs=1e-9)
 
 

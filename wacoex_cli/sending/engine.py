@@ -215,7 +215,7 @@ class Engine:
         if self._next_slot is not None or not self._slots:
             return
         slot = self._slots[0]
-        due = max(slot, self._departures.next_at_earliest())
+        due = max(slot, self._departures.next_at_earliest(self._guard))
         seconds = max(0.0, due - self._clock.monotonic())
         # A timer: to wake a task that sleeps takes two rounds of the event loop more.
         loop = asyncio.get_running_loop()

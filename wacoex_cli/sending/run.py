@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     Helper = Callable[[OnFailure], contextlib.AbstractAsyncContextManager[None]]
 
 _WARM_UP_SECONDS = 3.0
-_BETWEEN_LOOKS_SECONDS, _LONGEST_BETWEEN_LOOKS_SECONDS = 0.1, 1.0
+_BETWEEN_LOOKS_SECONDS, _LONGEST_BETWEEN_LOOKS_SECONDS = 0.2, 1.0
 _LONGEST_COMMIT = timedelta(seconds=10)
 """A transaction that adds opt-outs may last this long; its rows have the time when it began."""
 

@@ -88,7 +88,6 @@ _LONGEST_GAP_SECONDS = 2.0
 _MEASURED = 100
 _LEAST_MEASURED = 20
 _LEFT_OUT = 2
-_BEYOND_A_SECOND = 0.005
 # A server takes the first requests of a run later than they were written: it has to accept their
 # connections first.
 _AFTER_COLD_CONNECTIONS = 0.100
@@ -185,15 +184,15 @@ class Departures:
         self._answer_seconds: deque[float] = deque(maxlen=_MEASURED)
         self._late_seconds: deque[float] = deque(maxlen=_MEASURED)
 
-    def next_at_earliest(self) -> float:
+    def next_at_earliest(self, guard: float = GUARD) -> float:
         """When the next may leave, whatever its slot: the limit holds for what really left.
 
         A request that was written late would else be within one second of as many later ones as
-        the limit allows.
+        the limit allows. After one that left at the end of its slot the rest of the guard is kept.
         """
         if len(self._latest) < (self._latest.maxlen or 0):
             return 0.0
-        beyond = _AFTER_COLD_CONNECTIONS if self._cold else _BEYOND_A_SECOND
+        beyond = _AFTER_COLD_CONNECTIONS if self._cold else (1.0 - _LATE_SHARE) * guard
         return self._latest[0].left_at + 1.0 + beyond
 
     def add(self, due: float, now: float) -> Departure:
