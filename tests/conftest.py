@@ -30,8 +30,11 @@ settings.register_profile(
 )
 settings.load_profile("any-machine")
 
-# Under nohup every process that a test starts would ignore that a terminal closes.
+# Under nohup every process that a test starts would ignore that a terminal closes, and in the
+# background of a script Ctrl-C.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TESTS_BETWEEN_COLLECTIONS = 200
 _begun_tests = itertools.count(1)

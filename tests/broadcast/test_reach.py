@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wacoex_cli.broadcast.report import (
@@ -53,6 +53,7 @@ def test_reached_and_not_reached_and_unknown_sum_to_the_recipients(
 
 
 @given(COUNTS, STATUSES, st.booleans())
+@example({RowState.SENDING: 1}, Status.COMPLETED, False)
 def test_nothing_to_do_is_shown_only_without_open_work(
     counts: Mapping[str, int], status: Status, is_being_sent: bool
 ) -> None:
@@ -62,7 +63,8 @@ def test_nothing_to_do_is_shown_only_without_open_work(
     if made.parts.get(RowState.AMBIGUOUS):
         assert any("reconcile 1" in step.command for step in steps)
     if status is Status.COMPLETED:
-        assert bool(steps) == bool(made.need_you)
+        is_left_by_the_dead = made.parts.get(RowState.SENDING) and not is_being_sent
+        assert bool(steps) == bool(made.need_you or is_left_by_the_dead)
     assert all(step.command.startswith("wacoex broadcast ") for step in steps)
 
 

@@ -61,7 +61,7 @@ CONNECTING = frozenset({"PARTNER_ADDED", _RECONNECTED})
 Part = Literal["number", "token", "account", "apps", "respondio"]
 """What may fail when it is asked about a channel."""
 _APPS = f"{WABA_PREFIX}{SUBSCRIBED_APPS}"
-# What `ChannelFacts` makes of its facts once, and anew when there are others.
+# What `ChannelFacts` makes of its facts once, and again when there are others.
 _MADE_OF_FACTS = frozenset({"values", "seen"})
 
 
