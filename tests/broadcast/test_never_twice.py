@@ -16,7 +16,7 @@ import selectors
 import shutil
 import zoneinfo
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -238,7 +238,13 @@ class Network(httpx.AsyncBaseTransport):
         if request.method != "POST" or not is_message:
             return await self._inner.handle_async_request(request)
         self._fate.tick()
-        luck = next(self._luck, "fine")
+        try:
+            return await self._message(request, next(self._luck, "fine"))
+        except asyncio.CancelledError:
+            self._shop.dropped += 1
+            raise
+
+    async def _message(self, request: httpx.Request, luck: str) -> httpx.Response:
         if luck == "no connection":
             raise httpx.ConnectError("refused")
         await asyncio.sleep(0.02)
@@ -264,11 +270,15 @@ class Network(httpx.AsyncBaseTransport):
 
 @dataclass
 class Shop:
-    """One channel on a state file of its own, and what happens to it."""
+    """One channel on a state file of its own, and what happens to it.
+
+    `dropped` counts requests whose answer the sender did not wait for.
+    """
 
     state: State
     clock: Any
     provider: Provider = Provider.META
+    dropped: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         clock = self.clock

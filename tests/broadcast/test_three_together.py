@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.broadcast.stage import place_in_memory
@@ -242,7 +242,7 @@ def send_in_any_runs(directory: Path, sizes: list[int], runs: list[SenderRun]) -
     shop.plan_all(directory, sizes)
     most_in_doubt = 0
     for run in runs:
-        settled_before = in_doubt(state)
+        settled_before, dropped_before = in_doubt(state), shop.dropped
         try:
             outcomes = shop.run(shop.send_all(run.luck, run.kill_at, run.troubles))
         except Killed:
@@ -251,7 +251,11 @@ def send_in_any_runs(directory: Path, sizes: list[int], runs: list[SenderRun]) -
         assert all(isinstance(outcome, kinds) for outcome in outcomes), outcomes
         allow_writes(state)
         check_ends(state, outcomes)
-        if REFUSALS & {trouble.kind for trouble in run.troubles}:
+        kinds_of_trouble = [trouble.kind for trouble in run.troubles]
+        if kinds_of_trouble.count("interrupt") == 2:
+            # The second Ctrl-C waits for no answer.
+            most_in_doubt += shop.dropped - dropped_before
+        if REFUSALS & set(kinds_of_trouble):
             # Their results were known, and could not be written.
             most_in_doubt += in_doubt(state) - settled_before
         most_in_doubt += sum(each not in CLEAR for each in run.luck)
@@ -276,6 +280,13 @@ def send_in_any_runs(directory: Path, sizes: list[int], runs: list[SenderRun]) -
 
 SIZES = st.lists(st.integers(1, 4), min_size=NUMBERS, max_size=NUMBERS)
 RUNS = st.lists(any_run(), min_size=1, max_size=4)
+STOPPED_AT_ONCE = SenderRun(
+    ["fine", "slow", "slow"],
+    None,
+    ends_in_a_power_cut=False,
+    troubles=[Trouble("interrupt", 9, 0), Trouble("interrupt", 14, 0)],
+)
+"""The second Ctrl-C comes while the first one still waits for answers."""
 
 
 @pytest.mark.timeout(600)
@@ -296,6 +307,7 @@ def test_nobody_is_sent_to_twice_and_nobody_is_lost(
             database=None,
             suppress_health_check=list(HealthCheck),
         )
+        @example(sizes=[1, 1, 1], runs=[STOPPED_AT_ONCE])
         @given(sizes=SIZES, runs=RUNS)
         def any_runs(sizes: list[int], runs: list[SenderRun]) -> None:
             shutil.rmtree(directory, ignore_errors=True)
