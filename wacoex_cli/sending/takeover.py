@@ -19,6 +19,7 @@ from wacoex_cli.errors import HeldElsewhereError, RefusedError, StateError, coun
 from wacoex_cli.findings.model import Evidence, Finding, Severity
 from wacoex_cli.foundation import generation, locks
 from wacoex_cli.foundation.clock import to_text
+from wacoex_cli.foundation.state import explained
 from wacoex_cli.ledger.figures import LOST_RECORD, OPEN, OTHER_COPY, TAKEN, sql_list
 from wacoex_cli.ledger.model import (
     TAKEN_STATES,
@@ -157,9 +158,10 @@ def demand_room(state: State) -> None:
     """Refuse to send where there may be no room to record the answers.
 
     Raises:
-        StateError: less than 4 MiB of the disk are free.
+        StateError: less than 4 MiB of the disk are free, or nobody can tell.
     """
-    disk = os.statvfs(state.path)
+    with explained(state.path):
+        disk = os.statvfs(state.path)
     # Some file systems do not say how large they are.
     if disk.f_blocks and disk.f_bavail * disk.f_frsize < _ROOM_FOR_ANSWERS:
         raise StateError(
